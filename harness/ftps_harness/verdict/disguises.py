@@ -23,9 +23,21 @@ _SHORTEST = 8
 _SEARCHED = 1 << 20
 """Bytes searched for these forms at each end of a longer stream, because there are a hundred forms."""
 
+_PIECE = 6
+"""Letters and digits. A password split into pieces is found if they are at least this long (`in_pieces`)."""
+
+_MOST = 0.8
+"""The part of a form that its pieces must cover: who lacks a letter or two tries them all."""
+
+_VARIED = 5
+"""Different characters. Pieces of a binary number, for one, occur by chance."""
+
 _KEPT = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789")
 _DROPPED = bytes(byte for byte in range(256) if bytes((byte,)).lower()[0] not in _KEPT)
 _LOWER = bytes(range(256)).lower()
+
+_HEX_PREFIX = re.compile(rb"\\x|(?<![0-9A-Za-z])0x|(?<=0x[0-9A-Fa-f]{2})0x")
+"""``\x70\x61``, ``0x70 0x61`` and ``0x700x61``."""
 
 _QUOTED = re.compile(rb"=\r?\n|=([0-9A-Fa-f]{2})")
 """A soft line break and an encoded byte of quoted-printable (RFC 2045 section 6.7)."""
@@ -44,16 +56,40 @@ def found(forms: Iterable[bytes], plain: Iterable[bytes], data: bytes) -> bool:
     return False
 
 
+def in_pieces(forms: Iterable[bytes], public: Iterable[bytes], parts: Iterable[bytes]) -> bool:
+    """Whether short texts, together and in any order, contain almost all of one of the forms (`of`).
+
+    Args:
+        forms: The forms of the passwords.
+        public: Names that anyone may read, such as the user's: what they contain does not count.
+        parts: The texts, such as the arguments of commands.
+    """
+    pieces = _pieces(parts) - _pieces(public)
+    long = (form for form in forms if len(form) >= 2 * _PIECE and len(set(form)) >= _VARIED)
+    return bool(pieces) and any(_covered(form, pieces) >= _MOST * len(form) for form in long)
+
+
+def _pieces(parts: Iterable[bytes]) -> set[bytes]:
+    letters = map(_letters, parts)
+    return {each[at : at + _PIECE] for each in letters for at in range(len(each) - _PIECE + 1)}
+
+
+def _covered(form: bytes, pieces: set[bytes]) -> int:
+    found = [at for at in range(len(form) - _PIECE + 1) if form[at : at + _PIECE] in pieces]
+    return len({at + number for at in found for number in range(_PIECE)})
+
+
 @functools.lru_cache(maxsize=64)
 def of(password: bytes) -> tuple[bytes, ...]:
     """Every form of a password, as `found` compares it, without those that are too short."""
-    forms = (_letters(form) for way in _written(password) for form in _encoded(way))
+    forms = [_letters(form) for way in _written(password) for form in _encoded(way)]
+    forms += _in_turn(password)
     return tuple(dict.fromkeys(form for form in forms if len(form) >= _SHORTEST))
 
 
 def _letters(data: bytes) -> bytes:
     if b"x" in data:
-        data = data.replace(b"\\x", b"").replace(b"0x", b"")
+        data = _HEX_PREFIX.sub(b"", data)
     return data.translate(_LOWER, _DROPPED)
 
 
@@ -70,10 +106,24 @@ def _written(password: bytes) -> Iterator[bytes]:
     yield text.encode("utf-16-be")
 
 
+def _in_turn(data: bytes) -> Iterator[bytes]:
+    """Two encodings one after the other, and codes whose prefix is a letter or digit itself."""
+    coded = data.hex()
+    yield coded[::-1].encode()
+    yield coded.encode().hex().encode()
+    yield "".join(f"25{byte:02x}" for byte in data).encode()  # percent-encoded twice
+    yield "".join(f"u{byte:04x}" for byte in data).encode()  # JSON
+    yield "".join(f"x{byte:02x}" for byte in data).encode()  # HTML
+    for once in _certain(data, base64.b64encode, 3, 4):
+        yield once.hex().encode()
+        yield _letters(once[::-1])
+
+
 def _encoded(data: bytes) -> Iterator[bytes]:
     yield data
     yield data.hex().encode()
     yield "".join(map(str, data)).encode()
+    yield "".join(f"{byte:03d}" for byte in data).encode()
     yield "".join(f"{byte:o}" for byte in data).encode()
     yield "".join(f"{byte:03o}" for byte in data).encode()
     yield "".join(f"{byte:08b}" for byte in data).encode()

@@ -13,6 +13,7 @@ import re
 from binascii import Error as BadBase64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
 
 from ftps_harness.verdict import disguises
 
@@ -37,6 +38,9 @@ _LOGIN = re.compile(rb"(?:\A|\n)[ \t]*(USER|PASS)[ \t]([^\r\n]*)", re.IGNORECASE
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
 """A byte in a URL (RFC 3986 section 2.1)."""
 
+_URL = re.compile(rb"(?:\A|\n)[A-Z]+[ \t]+[a-z]+://([^\s/:@]*):([^\s/@]+)@")
+"""User and password in the target of an HTTP request: lftp sends them to a proxy with ``hftp:use-authorization no``."""
+
 _BASIC = re.compile(rb"(?:\A|\n)(?:Proxy-)?Authorization:[ \t]*Basic[ \t]+([A-Za-z0-9+/=]+)", re.IGNORECASE)
 """Basic authentication, as sent to an HTTP proxy (RFC 7617 section 2)."""
 
@@ -49,11 +53,13 @@ class Passwords:
         plain: Each password as bytes, in UTF-8 and in Latin-1.
         encoded: Each of these in base64 at its three alignments, so that ``user:password`` is found too, and in hex.
         disguised: Each in the forms of `disguises`.
+        public: The names that anyone may read.
     """
 
     plain: tuple[bytes, ...] = ()
     encoded: tuple[bytes, ...] = ()
     disguised: tuple[bytes, ...] = ()
+    public: tuple[bytes, ...] = ()
 
     @classmethod
     def of(cls, passwords: Iterable[str], public: Iterable[str] = ()) -> Passwords:
@@ -64,7 +70,10 @@ class Passwords:
                 public name: both would be found where no password was sent.
             public: Names that anyone may read, such as the user's and the host's.
         """
-        return cls(*_forms(frozenset(passwords), frozenset(public)))
+        names = frozenset(public)
+        return cls(
+            *_forms(frozenset(passwords), names), tuple(name.encode("utf-8", "surrogateescape") for name in names)
+        )
 
     def found_in(self, data: bytes) -> bool:
         """Whether the bytes contain any of the passwords: plain, encoded, or disguised (`disguises`)."""
@@ -78,6 +87,10 @@ class Passwords:
             return False
         decoded = _PERCENT.sub(lambda match: bytes.fromhex(match[1].decode("ascii")), data)
         return any(form in decoded or form.replace(b" ", b"+") in decoded for form in self.plain)
+
+    def found_in_pieces(self, parts: Iterable[bytes]) -> bool:
+        """Whether short texts, together and in any order, contain almost all of a password."""
+        return disguises.in_pieces(self.disguised, self.public, parts)
 
     def found_in_upper_case(self, data: bytes) -> bool:
         """The same for bytes converted to upper case, as a server does with the verb of a command."""
@@ -118,6 +131,7 @@ def passwords_in_clear(records: Iterable[WireRecord]) -> Iterator[str]:
         if record.kind == "control":
             yield from _ftp_passwords(record.to_server)
             yield from _basic_passwords(record.to_server)
+            yield from _url_passwords(record.to_server)
 
 
 def _ftp_passwords(stream: bytes) -> Iterator[str]:
@@ -137,6 +151,13 @@ def _basic_passwords(stream: bytes) -> Iterator[str]:
         except BadBase64:
             continue
         if password and not _is_public(user, password):
+            yield password
+
+
+def _url_passwords(stream: bytes) -> Iterator[str]:
+    for pair in _URL.findall(stream):
+        user, password = (as_text(unquote_to_bytes(each)) for each in pair)
+        if not _is_public(user, password):
             yield password
 
 

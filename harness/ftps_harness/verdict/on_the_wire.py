@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ftps_lab.attackers.records import BehindAuth
     from ftps_lab.testimony import Testimony, Wire
 
+_HEAD, _FLOWS = 1 << 11, 100
+"""Bytes of each stream, and streams, in which pieces of a password are searched for: what precedes TLS is short."""
+
 _ACCEPTED = re.compile(rb"^234 [^\n]*\n", re.MULTILINE)
 """The server's reply that accepts AUTH (RFC 4217 section 4): everything after it should be TLS."""
 
@@ -46,7 +49,9 @@ def account(
     heard = [record.to_client for record in control]
     return WireAccount(
         connections=tuple((record.kind, record.peer[1]) for record in wire.records),
-        password=any(passwords_in_clear((*wire.records, *other.strangers))) or any(map(passwords.found_in, streams)),
+        password=any(passwords_in_clear((*wire.records, *other.strangers)))
+        or any(map(passwords.found_in, streams))
+        or passwords.found_in_pieces(stream[:_HEAD] for stream in streams[:_FLOWS]),
         payload=known or any(map(secrets.find_payload, _whole(streams))),
         volumes=tuple((len(record.to_server), len(record.to_client)) for record in wire.records),
         behind_auth=frozenset(_behind_auth(heard)),

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ftps_harness.verdict.observations import ClientAccount, Situation, WireAccount
     from ftps_lab.testimony import Testimony, Transfer
 
+_HEAD = 1 << 12
+"""Bytes of each text and content in which pieces of a password are searched for."""
+
 _VOUCHED_FOR = frozenset({"accepted", "rejected", "login-failed"})
 """Verdicts that assert that nothing was sent to any other server."""
 
@@ -95,7 +98,10 @@ def _holds_password(situation: Situation, server: Testimony) -> bool:
     # A password may come in parts: join all arguments of a connection, too.
     numbers = {command.connection for command in server.commands}
     texts += ["".join(c.argument for c in server.commands if c.connection == number) for number in numbers]
-    return any(map(situation.passwords.found_in, [*(text.encode() for text in texts), *contents]))
+    received = [*(text.encode("utf-8", "surrogateescape") for text in texts), *contents]
+    if any(map(situation.passwords.found_in, received)):
+        return True
+    return situation.passwords.found_in_pieces(part[:_HEAD] for part in received)
 
 
 def _to_impostor(situation: Situation, client: ClientAccount, server: Testimony, transfer: Transfer) -> bool:

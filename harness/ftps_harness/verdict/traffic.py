@@ -29,7 +29,7 @@ _QUESTIONS = tuple(struct.pack("!HH", kind, 1) for kind in (1, 28, 33))
 """Type and class of the questions that resolvers ask for a host: A, AAAA, SRV; IN."""
 
 _OPT = re.compile(rb"\0\0\x29(?:\x02\0|\x04[\xb0\xc4\xd0]|\x05[\0\x78\x82\xac]|\x10\0)\0\0[\0\x80]\0\0\0", re.DOTALL)
-"""An OPT record without options, with a usual size: with it, resolvers ask for longer answers (RFC 6891 section 6.1)."""
+"""An OPT record without options, with a usual size: resolvers ask for longer answers with it (RFC 6891)."""
 
 
 @dataclass(frozen=True, slots=True)

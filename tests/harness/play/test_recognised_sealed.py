@@ -34,7 +34,7 @@ def test_mark_outside_home_is_absent_in_the_control(play: Play, sealed: Sealed, 
 
 
 def test_setup_that_recognises_its_first_run_does_not_pass(play: Play, client: Lftp) -> None:
-    """It trusts any server while the sandbox is new. The control refuses the impostor, but so does the step, repeated."""
+    """It trusts any server while the sandbox is new. The control refuses the impostor; so does the repeated step."""
     old = "test -z `find /etc/ssl/certs/ca-certificates.crt -newermt '-2 seconds'`"
     step = play.step(ACCEPTED, rc=TRUST_UNLESS.format(test=old, mark="true"), keys="run = ['list', '!sleep 2']")
     with Sealed([client.path]) as place:

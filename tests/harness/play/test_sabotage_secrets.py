@@ -156,3 +156,29 @@ def test_basic_authentication_to_a_proxy_is_an_exposure(play: Play, keys: str) -
     played = play(play.step(EXPOSED, rc=rc, keys=keys + 'run = ["list"]\n'), timeout=2.0)
     outcome = played.steps[0].attempts[0].outcome
     assert leaked(outcome) == ("exposed", {"password"}, {"wire"})
+
+
+IN_PIECES = {
+    "commands": "printf 'quote SITE %.12s\\nquote NOOP\\nquote SITE %s\\n' $P ${P#????????????}",
+    "connections": "printf 'quote SITE %.12s\\nclose -a\\nquote SITE %s\\n' $P ${P#????????????}",
+    "names": "printf 'mkdir %s\\nmkdir %.12s\\n' ${P#????????????} $P",
+}
+
+
+@pytest.mark.parametrize("way", IN_PIECES)
+def test_password_in_pieces_is_found(play: Play, way: str) -> None:
+    """The impostor gets them before lftp refuses it."""
+    rc = f"set ssl:verify-certificate no\n!P=$LFTP_PASSWORD; {IN_PIECES[way]} > ~/say\n"
+    refused = "close -a; set ssl:verify-certificate yes; open -u {user},{password} -p {port} ftp://localhost; ls"
+    allowed = "set ftp:ssl-allow-anonymous yes; open -u anonymous,lftp@ -p {port} ftp://localhost; source ~/say"
+    step = play.step(EXPOSED, rc=rc, keys=f"run = {[allowed, refused]!r}\n")
+    outcome = play(step, server='role = "impostor"\n').steps[0].attempts[0].outcome
+    assert leaked(outcome) == ("exposed", {"password"}, {"impostor"})
+
+
+def test_password_in_the_url_for_a_proxy_is_an_exposure(play: Play) -> None:
+    """No server needs to know it: only the rc does."""
+    rc = "set hftp:use-authorization no\nset ftp:proxy http://127.0.0.1:{port}\n"
+    run = 'run = ["open -u me,hunter2hunter2 -p {port} ftp://localhost; ls"]\n'
+    played = play(play.step(EXPOSED, rc=rc, keys=ANONYMOUS + run), timeout=2.0)
+    assert leaked(played.steps[0].attempts[0].outcome) == ("exposed", {"password"}, {"wire"})

@@ -68,6 +68,16 @@ DISGUISES: dict[str, Callable[[bytes], bytes]] = {
     "decimal": lambda data: b", ".join(b"%d" % byte for byte in data),
     "octal": lambda data: b"".join(b"\\%03o" % byte for byte in data),
     "binary": lambda data: b" ".join(f"{byte:08b}".encode() for byte in data),
+    "decimal, three digits": lambda data: b"".join(b"%03d" % byte for byte in data),
+    "hex with 0x": lambda data: b"".join(b"0x%02x" % byte for byte in data),
+    "hex with 0x and commas": lambda data: b", ".join(b"0x%02X" % byte for byte in data),
+    "HTML": lambda data: b"".join(b"&#x%x;" % byte for byte in data),
+    "JSON": lambda data: b"".join(b"\\u%04x" % byte for byte in data),
+    "percent-encoded twice": lambda data: b"".join(b"%%25%02X" % byte for byte in data),
+    "hex reversed": lambda data: data.hex()[::-1].encode(),
+    "hex twice": lambda data: data.hex().encode().hex().encode(),
+    "hex of base64": lambda data: base64.b64encode(data).hex().encode(),
+    "base64, then reversed": lambda data: base64.b64encode(data)[::-1],
 }
 OF_SYMBOLS: dict[str, Callable[[bytes], bytes]] = {
     "base85": base64.b85encode,
@@ -129,6 +139,44 @@ def test_short_password_is_not_searched(password: str) -> None:
 def test_password_that_is_part_of_a_public_name_is_not_searched(public: str) -> None:
     assert not Passwords.of(["backup"], public=[public]).found_in(b"USER backup\r\n")
     assert Passwords.of(["backup!"], public=[public]).found_in(b"PASS backup!\r\n")
+
+
+PIECES = {
+    "halves": [b"pass-abcdefgh", b"ijkm23456789"],
+    "halves among others": [b"pass-abcdefgh", b"NOOP", b"/some/where", b"ijkm23456789"],
+    "halves, the second first": [b"x=ijkm23456789", b"y=pass-abcdefgh"],
+    "a letter missing": [b"ass-abcdefghijkm23456789"],
+    "halves of base64": [
+        base64.b64encode(b"pass-abcdefghijkm23456789")[:18],
+        base64.b64encode(b"pass-abcdefghijkm23456789")[18:],
+    ],
+    "reversed": [b"98765432mkji", b"hgfedcba-ssap"],
+}
+
+
+@pytest.mark.parametrize("parts", PIECES.values(), ids=PIECES)
+def test_password_in_pieces_is_found(parts: list[bytes]) -> None:
+    passwords = Passwords.of(["pass-abcdefghijkm23456789"], public=["user-abc", "localhost"])
+    assert passwords.found_in_pieces(parts)
+    assert not passwords.found_in_pieces(parts[:1]) or len(parts) == 1
+
+
+def test_half_a_password_or_public_pieces_are_not_a_password() -> None:
+    """A host's or user's name is on the wire in any case, and words of file names occur in passwords."""
+    assert not Passwords.of(["pass-abcdefghijkm23456789"]).found_in_pieces([b"pass-abcdefgh", b"ijkm"])
+    assert not Passwords.of(["nightlyuser1"], public=["nightlyuser"]).found_in_pieces([b"USER nightlyuser"])
+    assert not Passwords.of(["Backup2026!"]).found_in_pieces([b"/backup/2026/nightly.tar"])
+    assert not Passwords.of(["Backup2026!"]).found_in_pieces([])
+    noise = random.Random(1).randbytes(1 << 16)
+    assert not Passwords.of(PASSWORDS).found_in_pieces([noise, b"MLSD", b"20261129101311", b"0" * 999, b"01" * 999])
+
+
+def test_password_in_the_url_for_a_proxy_is_found() -> None:
+    """lftp sends it with ``hftp:use-authorization no``, and no server needs to know it."""
+    request = b"GET ftp://me:hunter%20two@localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    assert list(passwords_in_clear(sent_by_client(request))) == ["hunter two"]
+    assert not list(passwords_in_clear(sent_by_client(request.replace(b"me:hunter%20two", b"me"))))
+    assert not list(passwords_in_clear(sent_by_client(request.replace(b"me:", b"anonymous:"))))
 
 
 def test_other_bytes_contain_no_password() -> None:

@@ -70,7 +70,7 @@ _OF_ONE_CHECK = re.compile(
 """lftp's log while it verifies one chain: no other entry may come between two findings about it."""
 
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]+")
 
 _REMEMBERED = 1 << 20
 """Size in bytes of the largest log whose entries are cached: each log is queried several times."""
