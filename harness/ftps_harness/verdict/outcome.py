@@ -109,7 +109,8 @@ def _to_impostor(situation: Situation, client: ClientAccount, server: Testimony,
 
     An upload counts from its first byte, and so does anything that an attacker in the middle has captured. An
     impostor's content counts if the client took it: a refused download leaves bytes on the network that reached no
-    one. An undeclared certificate is the lab's fault, not an exposure.
+    one. A client that has logged in over TLS to an impostor takes what it asks for, even if it keeps only a name or a
+    number of it. An undeclared certificate is the lab's fault, not an exposure.
     """
     if transfer.captured:
         return True
@@ -118,7 +119,21 @@ def _to_impostor(situation: Situation, client: ClientAccount, server: Testimony,
     stranger = transfer.certificate in situation.shown - {situation.certificate}
     if server.role != "impostor" and not stranger:
         return False
-    return transfer.size > 0 and (transfer.direction == "upload" or client.holds_payload)
+    taken = transfer.direction == "upload" or client.holds_payload or _is_served_to_user(server, transfer)
+    return transfer.size > 0 and taken
+
+
+def _is_served_to_user(server: Testimony, transfer: Transfer) -> bool:
+    """Whether an impostor completed a download for a client that had accepted the same certificate to log in.
+
+    An attacker in the middle captures what it relays instead.
+    """
+    if server.role != "impostor" or server.behind is not None:
+        return False
+    accepted = {c.connection for c in server.credentials if c.accepted and c.channel == "tls"}
+    shown = {(h.connection, h.certificate) for h in server.handshakes if h.completed}
+    same = transfer.control in accepted and (transfer.control, transfer.certificate) in shown
+    return transfer.channel == "tls" and transfer.completed and same
 
 
 def _plain_verdict(situation: Situation, client: ClientAccount, server: Testimony) -> Verdict:

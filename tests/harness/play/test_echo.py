@@ -76,3 +76,23 @@ def test_requests_are_carried_out_with_trace(play: Play) -> None:
     rc = play.pin + "set cmd:trace yes\n"
     result = play(play.step(ACCEPTED, rc=rc, keys='run = ["list", "get", "put", "mirror"]'))
     assert result.status == "pass", result.steps[0].why
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("glob --exist file*", "glob lcd tree*", "mirror -x . . kept", "glob cat file* > /dev/null", "du -s > x"),
+        "glob cd tree*; bookmark add x",
+    ],
+)
+def test_content_of_an_accepted_impostor_counts_whatever_is_kept_of_it(play: Play, command: str) -> None:
+    """lftp logs in to it anonymously without verification, and refuses it afterwards."""
+    refused = "close -a; set ssl:verify-certificate yes; open -u {user},{password} -p {port} ftp://localhost; ls"
+    allowed = "set ftp:ssl-allow-anonymous yes; open -u anonymous,lftp@ -p {port} ftp://localhost"
+    run = [f"{allowed}; {command}", refused]
+    step = play.step(
+        'verdict = "exposed"\nexposed = ["payload"]', rc="set ssl:verify-certificate no\n", keys=f"run = {run!r}"
+    )
+    result = play(step, server='role = "impostor"\n')
+    (attempt,) = result.steps[0].attempts
+    assert (attempt.outcome.verdict, set(attempt.outcome.exposed)) == ("exposed", {"payload"})
