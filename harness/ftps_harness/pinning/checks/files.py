@@ -10,13 +10,18 @@ from ftps_harness.errors import HarnessError
 from ftps_harness.pinning import passwords
 from ftps_harness.pinning.certificates import HOST, own, twin
 from ftps_harness.sandbox.changes import Interrupt
+from ftps_harness.verdict.needles import Passwords
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ftps_harness.pinning.command import How
     from ftps_harness.pinning.record import Ran
     from ftps_harness.pinning.rig import Rig
     from ftps_harness.sandbox.home import Home
     from ftps_lab.certificates import Certificate
+    from ftps_lab.testimony import Testimony
+    from ftps_lab.wire import Traffic
 
 _LEFTOVER: Final = re.compile(
     r"(~|\.(bak|backup|old|orig|tmp|temp|new|swp|swo|part|lock|lck)(\.\w+)?)$|(^|/)(tmp\.|\.#|#)[^/]*$|\.tmp\.",
@@ -25,6 +30,9 @@ _LEFTOVER: Final = re.compile(
 """Typical names of temporary files, backups and locks."""
 
 _SECRET: Final = "correct-horse-battery"  # noqa: S105 - not a real password
+_FORMS: Final = Passwords.of([_SECRET], public=[HOST])
+_HEAD: Final = 1 << 11
+"""Bytes of each stream in which pieces of the password are searched for."""
 
 
 def links_kept(rig: Rig) -> None:
@@ -193,8 +201,9 @@ def no_secrets(rig: Rig) -> None:
 
 
 def _watched(rig: Rig, home: Home, how: How = "pin") -> Ran:
-    """Run the tool while the server records logins, and the kernel records started programs and their arguments."""
+    """Run the tool while all that it sends is recorded, and the kernel records started programs and their arguments."""
     rig.session.server.record()
+    rig.place.watch()
     watch = Interrupt(sought=passwords.expressions(_SECRET))
     return rig.pin(home, how=how, start=rig.place.interrupting(home, watch))
 
@@ -204,10 +213,13 @@ def _keeps_secrets(rig: Rig, ran: Ran, what: str, *, may_log_in: bool = False) -
     logins = [f"{each.user} with a password" for each in testimony.credentials]
     if not may_log_in:  # a user who replaces a pin has checked the certificate
         rig.expect(not logins, f"no login before the certificate is compared: {what}", ", ".join(logins))
+        sent = [*_sent(testimony, rig.place.traffic())]
+        leaked = any(map(_FORMS.found_in, sent)) or _FORMS.found_in_pieces(each[:_HEAD] for each in sent)
+        rig.expect(not leaked, f"no password is sent: {what}", "the password from HOME was sent, perhaps encoded")
     rig.expect(
-        _SECRET.encode() not in ran.output,
+        not _FORMS.found_in(ran.output),
         f"no password in the output: {what}",
-        "the output has the password from HOME",
+        "the output has the password from HOME, perhaps encoded",
     )
     rig.expect(
         b"PRIVATE KEY" not in ran.output, f"no private key in the output: {what}", "the output has a private key"
@@ -216,10 +228,18 @@ def _keeps_secrets(rig: Rig, ran: Ran, what: str, *, may_log_in: bool = False) -
     rig.expect(not shown, f"no password or private key among the arguments of a program: {what}", "; ".join(shown))
     changed = set(ran.before.changed(ran.after))
     files = {path: data for path, data in ran.after.files("").items() if path in changed}
-    with_secret = [path for path, data in files.items() if _SECRET.encode() in data]
+    with_secret = [path for path, data in files.items() if _FORMS.found_in(data)]
     rig.expect(not with_secret, f"no password in what was written: {what}", ", ".join(with_secret))
     with_key = [path for path, data in files.items() if _is_private_key(data)]
     rig.expect(not with_key, f"no private key in what was written: {what}", ", ".join(with_key))
+
+
+def _sent(testimony: Testimony, traffic: Traffic | None) -> Iterator[bytes]:
+    """What the tool sent to anyone: the commands that the server received, and every stream, in clear or in TLS."""
+    for command in testimony.commands:
+        yield f"{command.verb} {command.argument}".encode("utf-8", "surrogateescape")
+    for flow in traffic.flows if traffic else ():
+        yield flow.to_server
 
 
 def _among_arguments(ran: Ran) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import ssl
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ftps_harness.pinning.certificates import HOST, KINDS, OTHER, authority, issued, own, twin
@@ -12,8 +14,9 @@ from ftps_lab.certificates import CertificateSpec, issue
 if TYPE_CHECKING:
     from ftps_harness.pinning.rig import Rig
     from ftps_harness.sandbox.home import Home
+    from ftps_lab.certificates import Certificate
 
-_FINGERPRINT: Final = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){19}")
+_PEM: Final = re.compile(rb"-----BEGIN CERTIFICATE-----\r?\n[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
 _SWITCHES: Final = (
     "set ssl:verify-certificate no",
     "set ssl:verify-certificate/* off",
@@ -55,6 +58,7 @@ def impostor_refused(rig: Rig) -> None:
         copy = twin(certificate)
         rig.refuses(home, copy, called=f"an impostor with the same fields and another key ({key})")
         if key == KINDS[0]:
+            _trusts_only(rig, home, certificate)
             rig.refuses(home, own(), called="an impostor with its own certificate for the same name")
             data = spec_of(certificate, data_certificate=copy, tls=("1.3",))
             outcome = rig.meet(home, data, run=("list",), called="the server with an impostor on its data connections")
@@ -69,7 +73,7 @@ def verification_on(rig: Rig) -> None:
     """Check a new HOME, and HOMEs where verification was switched off in several ways."""
     certificate = own()
     home = rig.pinned(certificate)
-    _verifies(rig, "verification is on for every host", home)
+    _verifies(rig, "verification is on for every host", home, certificate)
     _writes_no_switch(rig)
     rig.refuses(home, own(OTHER), host=OTHER, called="an impostor of another host")
     for line in rig.cases(_SWITCHES):
@@ -77,7 +81,7 @@ def verification_on(rig: Rig) -> None:
         rig.serve(certificate)
         ran = rig.pin(home)
         if ran.ok:
-            _verifies(rig, f"`{line}` is removed, or reported with a non-zero exit code", home)
+            _verifies(rig, f"`{line}` is removed, or reported with a non-zero exit code", home, certificate)
             rig.refuses(home, twin(certificate), called=f"an impostor, after the rc had `{line}`")
         else:
             rig.expect(bool(ran.output.strip()), f"a message that says why: the rc has `{line}`", "it printed nothing")
@@ -94,12 +98,25 @@ def _writes_no_switch(rig: Rig) -> None:
     )
 
 
-def _verifies(rig: Rig, expected: str, home: Home) -> None:
+def _verifies(rig: Rig, expected: str, home: Home, certificate: Certificate) -> None:
+    """Expect that verification is on, except for the pinned certificate's fingerprint."""
     values = rig.settings(home, "ssl:verify-certificate").get("ssl:verify-certificate", {})
-    off = [
-        name or "every host" for name, value in values.items() if _NO.match(value) and not _FINGERPRINT.fullmatch(name)
-    ]
+    off = [name or "every host" for name, value in values.items() if _NO.match(value) and name != certificate.sha1]
     rig.expect("" in values and not off, expected, f"verification is off for {', '.join(off)}" if off else "it is on")
+
+
+def _trusts_only(rig: Rig, home: Home, certificate: Certificate) -> None:
+    """Expect no certificate in the pin file but the server's: whoever has the key of another one is an impostor."""
+    named = rig.settings(home, "ssl:ca-file").get("ssl:ca-file", {}).get("", "")
+    path = rig.outside(home, Path(named)) if named.startswith("/") else None
+    if path is None or not path.is_file():
+        return  # another check reports a pin that lftp does not find
+    found = {ssl.PEM_cert_to_DER_cert(each.decode("ascii", "replace")) for each in _PEM.findall(path.read_bytes())}
+    rig.expect(
+        found <= {certificate.der},
+        "lftp trusts no certificate that the server did not show",
+        f"{named} has {len(found - {certificate.der})} more",
+    )
 
 
 def name_check_on(rig: Rig) -> None:
