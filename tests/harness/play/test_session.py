@@ -206,11 +206,10 @@ class TestIncompleteSession:
             session.serve(genuine)
             assert "home" not in vars(session)
 
-    def test_discarded_listing_on_loopback_is_a_contradiction(self, client: Lftp, impostor: ServerSpec) -> None:
+    def test_discarded_listing_of_an_accepted_impostor_is_an_exposure(self, client: Lftp, impostor: ServerSpec) -> None:
         with Session(client=client) as session:
             session.serve(impostor)
             settings = "set ssl:verify-certificate no; set ftp:ssl-allow-anonymous yes; set ftp:ssl-force yes"
             script = f"{settings}; open -p {session.server.port} localhost; ls > /dev/null"
             done = session.observe(Command(argv=(str(client.path), "-c", script)))
-        assert done.exposures == frozenset()
-        assert any("where the lab does not look" in doubt for doubt in done.contradictions)
+        assert done.exposures == {("payload", "impostor")}
