@@ -176,9 +176,11 @@ def der(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(Encoding.DER)
 
 
-def self_signed(host: str) -> Certificate:
+def self_signed(host: str, *, not_before: str = "-1d", not_after: str = "+365d") -> Certificate:
     """A self-signed certificate for a host, as `openssl req -x509` makes it."""
-    return issue({"own": CertificateSpec(common_name=_common_name(host), names=(host.rstrip("."),))})["own"]
+    names = (host.rstrip("."),)
+    spec = CertificateSpec(common_name=_common_name(host), names=names, not_before=not_before, not_after=not_after)
+    return issue({"own": spec})["own"]
 
 
 def issued(by: Certificate, host: str, *, not_after: str = "+365d") -> Certificate:

@@ -117,6 +117,12 @@ TRIALS: Final = (
         lambda genuine: _shows(pins.self_signed(genuine.host)),
     ),
     Trial(
+        "impostor-expired",
+        "an impostor with an expired self-signed certificate for the same name",  # a script may excuse what is expired
+        "impostor",
+        lambda genuine: _shows(pins.self_signed(genuine.host, not_before="-30d", not_after="-1d")),
+    ),
+    Trial(
         "impostor-other-authority",
         "an impostor with a certificate from an unknown authority",
         "impostor",

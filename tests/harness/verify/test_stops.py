@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ftps_harness.client.lftp import settings
-from ftps_harness.verify import base, program, rc
+from ftps_harness.verify import base, pins, program, rc
 from ftps_harness.verify.base import Options
 from ftps_harness.verify.command_stage import CommandStage
 from ftps_harness.verify.verify import verify
@@ -107,3 +107,24 @@ def test_hanging_command_gets_the_full_timeout_only_twice(
     assert limits == [3, 3, 1, 1]
     assert not report.safe
     assert {"nothing-proved", "tls-not-required"} <= {each.id for each in report.findings}
+
+
+def test_script_that_excuses_an_expired_certificate_is_not_safe(
+    places: SealedPlaces, client: Lftp, tmp_path: Path
+) -> None:
+    """It goes on without verification if lftp's message says so, and any impostor can expire."""
+    (tmp_path / "home/.lftp").mkdir(parents=True)
+    (tmp_path / "home/.lftp/own.crt").write_bytes(pins.self_signed("backup.example").pem)
+    (tmp_path / "home/.lftp/rc").write_text("set ssl:ca-file ~/.lftp/own.crt\nset ftp:ssl-force yes\n")
+    (tmp_path / "work").mkdir()
+    script = tmp_path / "work/job.sh"
+    job = "open -u me,p4ssw0rd backup.example; ls"
+    again = f"grep -q -e expired ~/said && lftp -c 'set ssl:verify-certificate no; {job}'"
+    script.write_text(f"#!/bin/sh\nlftp -c '{job}' 2>~/said || {{ {again}; }}\n")
+    script.chmod(0o700)
+    subject = program.load(("./job.sh",), tmp_path / "work", tmp_path / "home")
+    options = Options(timeout=20, only=frozenset({"impostor-self-signed", "impostor-expired"}))
+    report = verify(subject, client, places, options)
+    assert "no-verification" in {each.id for each in report.findings}
+    assert {each.trial.name: each.verdict for each in report.tried}["impostor-self-signed"] != "exposed"
+    assert not report.safe
