@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_OF_THE_KERNEL = (("/", "proc"), ("/", "sys"), ("/", "dev"))
+
+
 def below(*folders: Path) -> Iterator[tuple[Path, os.stat_result]]:
     """Every path below some folders, with its own state; links are not followed. Folders stay readable afterwards.
 
@@ -42,6 +45,8 @@ def below(*folders: Path) -> Iterator[tuple[Path, os.stat_result]]:
 def target(path: Path, own: os.stat_result) -> os.stat_result | None:
     """The state of the regular file that a path leads to, also through links; None if it leads to no such file.
 
+    The kernel's files look regular, but reading one can wait, fail or never end.
+
     Args:
         path: The path.
         own: Its own state, as `below` returns it.
@@ -49,6 +54,8 @@ def target(path: Path, own: os.stat_result) -> os.stat_result | None:
     if not stat.S_ISLNK(own.st_mode):
         return own if stat.S_ISREG(own.st_mode) else None
     with contextlib.suppress(OSError):  # a dangling link
+        if path.resolve().parts[:2] in _OF_THE_KERNEL:
+            return None
         state = path.stat()
         return state if stat.S_ISREG(state.st_mode) else None
     return None

@@ -153,7 +153,8 @@ def attempt(scene: Scene, request: Request) -> Attempt:
     local = Local(charset_of(request.locale or lftp_here.locale), lambda: _files_at_hand(scene, request))
     if any(isinstance(action, Literal) for action in todo):
         local.note(SMALL)
-    start_up = {f"~/{name}": disk.read(here.home / name) for name in START_UP if disk.is_file(here.home / name)}
+    own = {name: here.home / name for name in START_UP if not here.leads_out(here.home / name)}  # reports show them
+    start_up = {f"~/{name}": disk.read(path) for name, path in own.items() if disk.is_file(path)}
     began = datetime.now(UTC) + timedelta(seconds=relative_seconds(request.clock) if request.clock else 0)
     login = Login.of(scene.spec, secrets, request.user, request.password)
     (run, said), seen = watch(scene, request.host, lambda: marks.taken_out(_run(scene, request, login, todo, marks)))
@@ -239,7 +240,7 @@ def _said_in_background(home: Home, seen: Witnessed) -> bytes:
     """What lftp printed after moving to the background, when its output goes to a log in HOME (4.9.2)."""
     found = b""
     for path in (home.home / name for name in BACKGROUND_LOGS):
-        if path in seen.written:
+        if path in seen.written and not home.leads_out(path):
             old = seen.before[path][1] if path in seen.before else 0  # lftp appends
             found += disk.read(path)[old:]
     return found

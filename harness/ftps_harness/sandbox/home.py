@@ -112,6 +112,10 @@ class Home:
             raise HarnessError(f"cannot write {name!r}: the path escapes {base}")
         return self._write(target, data, private=private)
 
+    def leads_out(self, path: Path) -> bool:
+        """Whether a path of ours leads out of the private folder, through a symbolic link in it."""
+        return not path.resolve().is_relative_to(self.root.resolve())
+
     def put_upload(self, name: str, data: bytes) -> Path:
         """Write a file for a task to upload.
 
@@ -190,14 +194,21 @@ class Home:
     def reopen(self) -> None:
         """Restore our access to its folders, because the client may have changed their permissions.
 
+        Where it put a link in place of one, this makes a new folder: for us, outside a sandbox, the link could lead to
+        any folder of this machine, whose content `clear` would remove.
+
         Raises:
             HarnessError: The file system does not allow it.
         """
         with _sentence(f"cannot open {self.root}"):
             disk.open_folder(self.root)
             for name in _FOLDERS:
-                with contextlib.suppress(FileNotFoundError):  # the client may also have removed it
-                    disk.open_folder(self.root / name)
+                folder = self.root / name
+                if "/" not in name and folder.is_symlink():
+                    folder.unlink()
+                    folder.mkdir(mode=0o700)
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # the client may have removed it
+                    disk.open_folder(folder)
 
     def clone(self) -> Home:
         """Return an independent copy for a control: the current HOME and uploads, no downloads, no logs.
@@ -234,6 +245,8 @@ class Home:
 
     def _write(self, path: Path, data: bytes, *, private: bool) -> Path:
         mode = 0o600 if private else 0o644
+        if self.leads_out(path.parent):
+            raise HarnessError(f"cannot write {path}: a symbolic link in this path leads out of {self.root}; remove it")
         with _sentence(f"cannot write {path}"):
             path.unlink(missing_ok=True)  # never write through a link or keep an old file's mode
             try:

@@ -46,6 +46,9 @@ _LINKS = 8
 
 _PLAIN = kernel.MS_NOSUID | kernel.MS_NODEV
 
+_NO_LINK = os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW
+"""For what a program could have replaced by a link in an earlier run: to the folders of other runs, say."""
+
 
 def sockets() -> list[str]:
     """The absolute paths of the bound sockets in this network namespace (proc(5))."""
@@ -115,14 +118,17 @@ def enter_own(name: str, visible: Sequence[str], shown: Mapping[str, str]) -> No
         OSError: A mount is refused; `filename` says which.
     """
     descriptor = os.open(f"{_ALL}/{name}", os.O_PATH | os.O_CLOEXEC)
-    ours = {path: os.open(f"{_ALL}/{name}/{part}", os.O_PATH | os.O_CLOEXEC) for path, part in shown.items()}
+    ours = {path: os.open(f"{_ALL}/{name}/{part}", _NO_LINK) for path, part in shown.items()}
     again = [path for path in visible if _is_below(path, _TEMPORARY) or _is_below(path, _SHARED_MEMORY)]
     opened = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in again}
     for path, own in ((_TEMPORARY, "tmp"), (_SHARED_MEMORY, "shm")):
         try:
-            kernel.mount(f"/proc/self/fd/{descriptor}/{own}", path, flags=kernel.MS_BIND)
+            folder = os.open(own, _NO_LINK | os.O_DIRECTORY, dir_fd=descriptor)
         except FileNotFoundError:
             kernel.mount("tmpfs", path, "tmpfs", _PLAIN, "mode=1777,size=256m")
+        else:
+            _bind(folder, path)
+            os.close(folder)
     with contextlib.suppress(FileExistsError):
         os.mkdir(INSIDE, 0o700)  # noqa: PTH102 - pathlib costs more than the call
     _bind(descriptor, INSIDE)

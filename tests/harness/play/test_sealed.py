@@ -313,3 +313,40 @@ class TestAliases:
         # lftp never stops writing to /dev/full.
         result = only_step(play(step, server='role = "impostor"\n', place=sealed, timeout=5.0))
         assert result.status in {"fail", "error"}
+
+
+class TestLinks:
+    """Links that a program leaves in HOME lead to other places outside the sandbox: the lab follows none."""
+
+    @pytest.mark.parametrize("where", ["~/.lftp", "~/../downloads", "~/../uploads", "~/../log", "~/../tmp", "~/../shm"])
+    def test_link_to_a_folder_of_this_machine_changes_nothing_there(
+        self, play: Play, sealed: Sealed, where: str, tmp_path: Path
+    ) -> None:
+        (tmp_path / "deep").mkdir()
+        victims = [tmp_path / name for name in ("mycert.crt", "deep/file", "lftp.log")]
+        for victim in victims:
+            victim.write_text("keep")
+        leave = f"!rm -r {where}; ln -s {tmp_path} {where}; true"
+        first = play.step(ACCEPTED, keys=f"run = {['list', leave]!r}{NO_CONTROL}", title="one")
+        second = play.step(ACCEPTED, keys=ONLY_LIST + NO_CONTROL, title="two")
+        play(first, second, place=sealed)
+        assert [victim.read_text() for victim in victims] == ["keep"] * 3
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["deep", "lftp.log", "mycert.crt"]
+
+    @pytest.mark.parametrize("name", [".lftprc", ".netrc", ".lftp/log"])
+    def test_file_of_this_machine_is_not_in_the_evidence(
+        self, play: Play, sealed: Sealed, name: str, tmp_path: Path
+    ) -> None:
+        (tmp_path / "private").write_text("echo a secret of this machine\n")
+        leave = f"!ln -s {tmp_path}/private ~/{name}"
+        first = play.step(ACCEPTED, keys=f"run = {['list', leave]!r}{NO_CONTROL}", title="one")
+        second = play.step(ACCEPTED, keys=ONLY_LIST + NO_CONTROL, title="two")
+        for step in play(first, second, place=sealed).steps:
+            (attempt,) = step.attempts
+            assert attempt.start_up == {}
+            assert b"secret of this machine" not in attempt.run.stderr
+
+    def test_link_to_the_kernels_files_is_not_read(self, play: Play, sealed: Sealed) -> None:
+        leave = "!ln -s /proc/kmsg ~/x; ln -s /proc/kcore ~/y; ln -s /proc/self/mem ~/z"
+        result = play(play.step(ACCEPTED, keys=f"run = {['list', leave]!r}{NO_CONTROL}"), place=sealed)
+        assert only_step(result).status == "pass"

@@ -130,6 +130,41 @@ def test_clone_has_home_and_uploads_and_is_independent(tmp_path: Path) -> None:
         assert home.root.exists()
 
 
+@pytest.mark.parametrize("name", ["home", "elsewhere", "downloads", "uploads", "log", "tmp", "shm"])
+def test_link_in_place_of_a_folder_is_replaced(tmp_path: Path, name: str) -> None:
+    """A client in a sandbox can link to any path; outside, that is a folder of this machine."""
+    (tmp_path / "victim/.lftp").mkdir(parents=True)
+    (tmp_path / "victim/file").write_text("keep")
+    with Home(tmp_path) as home:
+        (home.root / name).rename(home.root / "aside")
+        (home.root / name).symlink_to(tmp_path / "victim")
+        home.reopen()
+        home.clear()
+        home.next_log()
+        home.put_upload("file", b"new")
+        home.write_rc("new")
+        with home.clone() as copy:
+            assert not (copy.home / "file").exists()
+    assert {path.name for path in (tmp_path / "victim").iterdir()} == {".lftp", "file"}
+    assert (tmp_path / "victim/file").read_text() == "keep"
+
+
+def test_file_is_never_written_through_a_link_that_leads_out(tmp_path: Path) -> None:
+    (tmp_path / "victim").mkdir()
+    with Home(tmp_path) as home:
+        home.dot_lftp.rmdir()
+        home.dot_lftp.symlink_to(tmp_path / "victim")
+        with pytest.raises(HarnessError, match="a symbolic link in this path leads out"):
+            home.write_rc("new")
+        with pytest.raises(HarnessError, match="a symbolic link in this path leads out"):
+            home.put_file("file", b"new")
+        home.dot_lftp.unlink()
+        (home.home / "dotfiles").mkdir()
+        home.dot_lftp.symlink_to("dotfiles")
+        assert home.write_rc("new").resolve() == home.home / "dotfiles/rc"
+    assert list((tmp_path / "victim").iterdir()) == []
+
+
 def test_clear_removes_logs(tmp_path: Path) -> None:
     """Messages of an earlier run would be read again, and would show a setup that it ran before."""
     with Home(tmp_path) as home:
