@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -18,6 +20,8 @@ from ftps_harness.errors import HarnessError, UsageError
 
 if TYPE_CHECKING:
     import socket
+
+    from ftps_harness.client.lftp import Lftp
 
 
 def program(folder: Path, text: str, name: str = "lftp") -> Path:
@@ -118,6 +122,28 @@ def test_program_that_does_not_answer_is_a_usage_error(tmp_path: Path, monkeypat
     with pytest.raises(UsageError, match="did not answer --version"):
         identify(program(tmp_path, "#!/bin/sh\nsleep 60\n"))
     assert time.monotonic() - started < 40  # it would have slept for 60 seconds
+
+
+@pytest.mark.lftp
+@pytest.mark.parametrize("limit", range(16, 36, 2))
+def test_limit_of_open_files_is_never_blamed_on_lftp_or_the_loopback(client: Lftp, limit: int) -> None:
+    script = (
+        "import resource, sys; from ftps_harness.cli import main; from ftps_harness.client import lftp; "
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({limit}, {limit})); "
+        "sys.argv[1:] = ['run', 'document/untrusted-by-default', '--short']; sys.exit(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "FTPS_LAB_LFTP": str(client.path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "is not lftp" not in done.stderr
+    assert "bring the loopback up" not in done.stderr
+    if done.returncode != 0:
+        assert (done.returncode, "Traceback" in done.stderr) == (3, False), done.stderr
 
 
 def test_program_that_is_not_lftp_is_given_no_commands(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ behaves like 4.9.3. Three short runs find it out:
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import re
@@ -42,6 +43,9 @@ Address = tuple[str, int]
 
 ENVIRONMENT_VARIABLE = "FTPS_LAB_LFTP"
 """Names the lftp to use if there is no ``--lftp``."""
+
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
+"""Errors of a machine or a limit (`ulimit`), not of the program."""
 
 _PROBE_SECONDS = 10.0
 """Each of the three runs takes about 10 ms; the limit allows for loaded machines and programs that are not lftp."""
@@ -166,6 +170,8 @@ def _ask(start: process.Starter, command: list[str], home: Home, *arguments: str
     try:
         return start([*command, *arguments], env=environment(home), cwd=home.seen(home.home), timeout=_PROBE_SECONDS)
     except HarnessError as error:
+        if getattr(error.__cause__, "errno", None) in _EXHAUSTED:
+            raise  # any program would have failed
         raise UsageError(f"{path} is not lftp: {error}") from error
 
 
@@ -245,9 +251,9 @@ def _check_loopback(listener: socket.socket, address: Address) -> None:
         with socket.create_connection(address, _LOOPBACK_SECONDS):
             listener.accept()[0].close()
     except OSError as error:
+        cure = "" if error.errno in _EXHAUSTED else "; bring the loopback up (ip link set lo up)"
         raise HarnessError(
-            f"cannot connect to 127.0.0.1, where all servers listen: {error.strerror or error}; bring the loopback "
-            f"up (ip link set lo up)"
+            f"cannot connect to 127.0.0.1, where all servers listen: {error.strerror or error}{cure}"
         ) from error
 
 
