@@ -91,6 +91,23 @@ def read(path: Path) -> bytes:
         ) from error
 
 
+def read_own(path: Path, limit: int = 64 << 20) -> bytes | None:
+    """A regular file's content up to a limit; None if it is missing, unreadable, or something else.
+
+    Unlike `read`, for a file that we expect at this path and a client may have replaced: opening a FIFO would wait
+    forever, and a link may lead anywhere.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(limit)
+
+
 def is_file(path: Path) -> bool:
     """Whether a file exists, even in a folder whose permissions must be restored first.
 

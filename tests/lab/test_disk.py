@@ -116,3 +116,14 @@ def test_failed_removal_is_a_lab_error(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(Path, "rmdir", refuse)
     with pytest.raises(LabError, match=r"cannot remove .*: Permission denied; remove it by hand"):
         disk.remove(folder)
+
+
+def test_only_a_regular_file_of_our_own_is_read(tmp_path: Path) -> None:
+    """A FIFO would wait, a link could lead anywhere."""
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_bytes(b"content")
+    (tmp_path / "link").symlink_to("file")
+    assert disk.read_own(tmp_path / "file") == b"content"
+    assert disk.read_own(tmp_path / "file", 3) == b"con"
+    assert [disk.read_own(tmp_path / name) for name in ("fifo", "folder", "link", "missing")] == [None] * 4

@@ -14,6 +14,7 @@ from ftps_harness.report import evidence
 from ftps_harness.verdict.agreement import led_elsewhere
 from ftps_harness.verify.stage import Keep, Login, Played, copy
 from ftps_harness.verify.subject import RC
+from ftps_lab import disk
 from ftps_lab.interface import ServerSpec
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ class RcStage:
             timeout=self.timeout,
             log=False,
         )
-        text = target.read_text("utf-8", "surrogateescape") if target.is_file() else ""
+        text = (disk.read_own(target) or b"").decode("utf-8", "surrogateescape")
         read = (syntax.words(line) for line in text.splitlines())
         found = {words[1]: " ".join(words[2:]) for words in read if words[:1] == ["alias"] and len(words) > 2}
         return {name: meaning for name, meaning in found.items() if _OWN_ALIASES.get(name) != meaning}

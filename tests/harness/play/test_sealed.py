@@ -350,3 +350,17 @@ class TestLinks:
         leave = "!ln -s /proc/kmsg ~/x; ln -s /proc/kcore ~/y; ln -s /proc/self/mem ~/z"
         result = play(play.step(ACCEPTED, keys=f"run = {['list', leave]!r}{NO_CONTROL}"), place=sealed)
         assert only_step(result).status == "pass"
+
+
+class TestReplacedFiles:
+    """A program can put anything in place of the lab's own files: opening a FIFO, say, would wait forever."""
+
+    @pytest.mark.parametrize("kind", ["mkfifo", "ln -s /dev/zero", "mkdir"])
+    @pytest.mark.parametrize("name", ["lftp.log", "*.marks"])
+    def test_fifo_link_or_folder_in_place_of_our_files_is_not_read(
+        self, play: Play, sealed: Sealed, name: str, kind: str
+    ) -> None:
+        replace = f"!cd ~/../log; for f in {name}; do rm $f; {kind} $f; done"
+        result = play(play.step(ACCEPTED, keys=f"run = {['ls', replace]!r}{NO_CONTROL}"), place=sealed)
+        assert result.status in {"fail", "error"}
+        assert only_step(result).attempts[0].outcome.verdict in {"failed", "inconclusive"}

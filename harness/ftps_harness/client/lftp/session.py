@@ -17,10 +17,10 @@ from ftps_harness.client.lftp.clock import clock_environment, could_not_preload
 from ftps_harness.errors import HarnessError
 from ftps_harness.sandbox import process
 from ftps_harness.sandbox.watching import Watch, watched
+from ftps_lab import disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from ftps_harness.client.lftp.binary import Lftp
     from ftps_harness.sandbox.home import Home
@@ -101,7 +101,7 @@ def run(  # noqa: PLR0913  # all but the first two are named
     if clock is not None and could_not_preload(finished.stderr):
         raise HarnessError(f"{lftp.path} cannot be run at another time: it does not load libfaketime")
     home.reopen()  # a step may have closed it
-    content = _read(path) if path else None
+    content = disk.read_own(path, LOG_LIMIT + 1) if path else None
     return Run(
         argv=argv,
         exit_code=finished.exit_code,
@@ -126,11 +126,3 @@ def _cut(truncated: bool, log: bytes, watch: Watch) -> Iterator[str]:
     if len(log) > LOG_LIMIT:
         limit = LOG_LIMIT >> 20
         yield f"lftp's debug log is over {limit} MiB; the rest was not read, so its content is unknown"
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        with path.open("rb") as file:
-            return file.read(LOG_LIMIT + 1)
-    except OSError:
-        return None

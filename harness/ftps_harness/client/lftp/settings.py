@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ftps_harness.client.lftp import syntax
 from ftps_harness.client.lftp.session import run
 from ftps_harness.errors import HarnessError, UsageError
+from ftps_lab import disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -148,10 +149,7 @@ def settings_text(
     target.unlink(missing_ok=True)
     lines = [*script, f"command set -a > {home.seen(target)}"]
     finished = run(lftp, home, script=lines, timeout=READ_BACK_SECONDS, cwd=cwd, log=False, prefix=prefix)
-    try:
-        text = target.read_text("utf-8", "surrogateescape")
-    except FileNotFoundError:
-        text = ""
+    text = (disk.read_own(target) or b"").decode("utf-8", "surrogateescape")
     if not text:
         raise NoSettings(finished)
     return text

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ftps_harness.play.actions.literals import write
+from ftps_lab import disk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,10 +55,7 @@ class Marks:
 
     def read(self) -> frozenset[str]:
         """Return the marks in the file."""
-        try:
-            return frozenset(self.file.read_text("ascii", "replace").split("\n"))
-        except OSError:
-            return frozenset()
+        return frozenset((disk.read_own(self.file) or b"").decode("ascii", "replace").split("\n"))
 
     def taken_out(self, run: Run) -> tuple[Run, bytes]:
         """Return the run without the mark, and lftp's messages after the mark: all of them if it is missing."""
