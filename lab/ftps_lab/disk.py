@@ -8,6 +8,7 @@ symbolic link.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -141,7 +142,17 @@ def remove(folder: Path) -> None:
             with contextlib.suppress(FileNotFoundError):
                 each.rmdir()
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG and _remove_deep(folder):
+            return
         raise LabError(f"cannot remove {folder}: {error.strerror}; remove it by hand") from error
+
+
+def _remove_deep(folder: Path) -> bool:
+    """Remove a folder in which paths exceed the limit for a path: rm(1) goes from folder to folder."""
+    import subprocess
+
+    done = subprocess.run(["rm", "-rf", "--", folder], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    return done.returncode == 0
 
 
 def open_folder(folder: Path) -> None:

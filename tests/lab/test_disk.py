@@ -127,3 +127,16 @@ def test_only_a_regular_file_of_our_own_is_read(tmp_path: Path) -> None:
     assert disk.read_own(tmp_path / "file") == b"content"
     assert disk.read_own(tmp_path / "file", 3) == b"con"
     assert [disk.read_own(tmp_path / name) for name in ("fifo", "folder", "link", "missing")] == [None] * 4
+
+
+def test_folder_with_paths_beyond_the_limit_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program can make them step by step."""
+    folder = tmp_path / "deep"
+    folder.mkdir()
+    with monkeypatch.context() as there:
+        there.chdir(folder)
+        for _ in range(50):
+            Path("x" * 200).mkdir()
+            os.chdir("x" * 200)
+    disk.remove(folder)
+    assert not folder.exists()
