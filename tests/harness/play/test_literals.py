@@ -277,6 +277,36 @@ def test_upload_that_an_alias_replaced_has_failed(play: Play, command: str) -> N
     assert verdict(result) == ("accepted" if command.startswith("command") else "failed"), result.steps[0].why
 
 
+@pytest.mark.parametrize(
+    ("command", "alias"),
+    [
+        ("eval put .lftp/s; ls", "eval echo"),
+        ("source .lftp/s", "queue echo"),
+        ("at now -- put .lftp/s; wait all; ls", "put echo"),
+        ("quote PWD; ls", "quote echo"),
+        ("site chmod 600 x; ls", "site echo"),
+        ("find; ls", "find echo"),
+        ("mkdir d; cd d; ls", "cd lpwd"),
+        ("put .lftp/s -o ftp://{user}:{password}@{host}:{port}/x; ls", "put echo"),
+    ],
+)
+def test_command_that_an_alias_replaced_is_inconclusive(play: Play, command: str, alias: str) -> None:
+    """Not every command leaves evidence on the server."""
+    step = play.step('verdict = "failed"', rc=f"{play.pin}alias {alias}\n", keys=f"run = ['{command}']{NO_CONTROL}")
+    files = r'files = { "mycert.crt" = "cert:genuine", s = "text:queue put .lftp/s\nls\n" }'
+    result = play(step.replace('files = { "mycert.crt" = "cert:genuine" }', files))
+    assert verdict(result) == "inconclusive", result.steps[0].why
+
+
+@pytest.mark.parametrize(
+    "alias", ['put "put -c"', "ls cls", "dir ls", 'reconnect "close; ls"', "put reput", "get pget"]
+)
+def test_alias_for_the_same_kind_of_command_is_fine(play: Play, alias: str) -> None:
+    keys = f"run = ['put .lftp/mycert.crt; ls']{NO_CONTROL}"
+    result = play(play.step(ACCEPTED, rc=f"{play.pin}alias {alias}\n", keys=keys))
+    assert result.status == "pass", result.steps[0].why
+
+
 def test_mistake_in_the_rc_does_not_fail_the_commands(play: Play) -> None:
     """A typing error in the rc is noted, and the requests are still carried out."""
     result = play(play.step(ACCEPTED, rc=play.pin + "sett x y\n", keys='run = ["ls"]'))

@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from ftps_harness.client.lftp import syntax
+from ftps_harness.play.actions.aliases import replaced
 from ftps_harness.play.actions.evidence import sha256
 from ftps_harness.play.actions.local_files import NOTES, Local
 from ftps_harness.play.actions.meant import amiss
@@ -51,6 +52,7 @@ def doubts(commands: Sequence[Command], evidence: Evidence, local: Local) -> Ite
         local: The files on lftp's side; small ones were recorded before the run.
     """
     local.note()
+    yield from replaced(commands, evidence)
     yield from amiss(commands, evidence, local)
     transfers = [each for each in evidence.transfers if each.verb in FILES and each.completed and each.size]
     if not transfers:
