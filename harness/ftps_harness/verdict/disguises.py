@@ -12,11 +12,10 @@ import binascii
 import codecs
 import functools
 import re
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _SHORTEST = 8
 """Letters and digits. A shorter form occurs by chance in a stream of TLS."""
@@ -65,21 +64,16 @@ def in_pieces(forms: Iterable[bytes], public: Iterable[bytes], parts: Iterable[b
         public: Names that anyone may read, such as the user's: what they contain does not count.
         parts: The texts, such as the arguments of commands.
     """
-    places = _places(tuple(forms))
-    pieces = (_pieces(parts) & places.keys()) - _pieces(public)
-    touched = {form for piece in pieces for form in places[piece]}
-    return any(_covered(form, pieces) >= _MOST * len(form) for form in touched)
+    long, known = _long(tuple(forms))
+    pieces = (_pieces(parts) & known) - _pieces(public)
+    return bool(pieces) and any(_covered(form, pieces) >= _MOST * len(form) for form in long)
 
 
 @functools.lru_cache(maxsize=64)
-def _places(forms: tuple[bytes, ...]) -> Mapping[bytes, Sequence[bytes]]:
-    """The pieces of all forms that are long and varied enough, and the forms that contain each."""
+def _long(forms: tuple[bytes, ...]) -> tuple[Sequence[bytes], frozenset[bytes]]:
+    """The forms that are long and varied enough, and all their pieces."""
     long = [form for form in forms if len(form) >= 2 * _PIECE and len(set(form)) >= _VARIED]
-    found = defaultdict(list)
-    for form in long:
-        for piece in _pieces_of(form):
-            found[piece].append(form)
-    return found
+    return long, frozenset().union(*map(_pieces_of, long))
 
 
 def _pieces(parts: Iterable[bytes]) -> set[bytes]:

@@ -42,6 +42,7 @@ class Local:
         self._names: dict[str, set[str]] = defaultdict(set)
         self._contents: dict[str, tuple[bytes, str]] = {}
         self._at: dict[Path, set[str]] = defaultdict(set)
+        self._as_is: dict[Path, set[str]] = defaultdict(set)
         self._before: frozenset[Path] | None = None
         self._noted: set[Path] = set()
         self._unhashed: list[tuple[Path, bytes]] = []
@@ -63,6 +64,7 @@ class Local:
             digest = sha256(content)
             self._names[digest].add(name)
             self._contents[f"{digest} {name}"] = (content, name)
+            self._as_is[path].add(digest)
             self._at[path] |= {digest, *map(sha256, _other_lines(content))}
 
     @property
@@ -83,9 +85,7 @@ class Local:
     def is_unchanged(self, path: Path) -> bool:
         """Whether a file has the same content as before the run."""
         self._hash()
-        content = disk.read(path)
-        same = {sha256(content), *map(sha256, _other_lines(content))} == self._at.get(path)
-        return same and path in (self._before or ())
+        return {sha256(disk.read(path))} == self._as_is.get(path) and path in (self._before or ())
 
     def names_of(self, transfer: Transfer, whole: Path) -> set[str]:
         """The files that hold the transferred bytes, or the whole file if only a part passed (``put -c``, ``pget``)."""
