@@ -68,7 +68,8 @@ wheel-test: setup-dev
 
 # Needs uv (`pip install uv`). The locks have hashes for all platforms and name no index. The lab's image gets the same
 # packages without the development tools.
-COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
+# uv trusts what this machine trusts, as pip does here: a proxy may end TLS on the way to the index.
+COMPILE := UV_SYSTEM_CERTS=1 uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 lock:
 	$(COMPILE) --extra dev pyproject.toml -o requirements.lock
 	$(COMPILE) --constraint requirements.lock --extra pages pyproject.toml -o requirements-pages.lock

@@ -19,6 +19,10 @@ brew    | :                         | brew install -q                           
 say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 3; }
 
+case $(pwd) in
+    *'"'*) fail "the path of this checkout contains a double quote, with which pip's scripts do not start: move it" ;;
+esac
+
 find_python() {
     for python in "${PYTHON:-python3}" python3.14 python3.13 python3.12 python3.11; do
         if command -v "$python" >/dev/null 2>&1 && "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then

@@ -42,6 +42,11 @@ def sentence(error: BaseException) -> str:
         traceback.print_exception(error, file=sys.stderr)
     if short := exhausted(error):
         return short
+    if isinstance(error, UnicodeEncodeError):
+        return (
+            f"cannot write {error.object!r} in this locale's encoding, {error.encoding}: use a UTF-8 locale, or unset "
+            "PYTHONUTF8, so that Python uses UTF-8"
+        )
     if isinstance(error, OSError):
         return f"{error.filename or 'a system call'}: {error.strerror or error}"
     frames = traceback.extract_tb(error.__traceback__)

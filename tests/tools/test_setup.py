@@ -107,6 +107,18 @@ def test_complete_machine_prints_and_calls_nothing(machine: Machine) -> None:
     assert machine.calls == []
 
 
+def test_path_with_which_no_script_starts_is_refused(tmp_path: Path) -> None:
+    """pip writes it between double quotes into each script; other quotes and blanks work."""
+    for name, code in (("it's a \\ b; $x", 0), ('a"b', 3)):
+        (tmp_path / name).mkdir()
+        machine = Machine(tmp_path / name)
+        for program in ("lftp", "openssl"):
+            machine.program(program)
+        done = machine.set_up()
+        assert done.returncode == code, done.stderr
+        assert ("contains a double quote" in done.stderr) is (code != 0)
+
+
 def test_lftp_named_in_a_variable_need_not_be_on_path(machine: Machine) -> None:
     machine.program("openssl")
     script = machine.checkout / "tools" / "setup.sh"

@@ -234,9 +234,10 @@ class TestFailures:
             (MemoryError(), "out of memory: run fewer at a time (-j), or raise the limit (ulimit -v)"),
             (OSError(24, "Too many open files"), "too many open files: run fewer at a time (-j), or raise the limit"),
             (RuntimeError("can't start new thread"), "too many processes or threads: run fewer at a time (-j)"),
+            (UnicodeEncodeError("ascii", "ä.txt", 0, 1, "x"), "cannot write 'ä.txt' in this locale's encoding, ascii"),
         ],
     )
-    def test_exhausted_resource_is_named(
+    def test_error_of_the_machine_is_named(
         self, error: Exception, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def broken(_names: object) -> None:
