@@ -16,32 +16,24 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import re
 import select
 import signal
 import socket
-import struct
 import time
 from typing import TYPE_CHECKING, Any
 
 from ftps_harness.sandbox import kernel, memory, system_calls
 from ftps_harness.sandbox.changes import HELD, RELEASE
+from ftps_harness.sandbox.notices import Listener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from ftps_harness.sandbox.notices import Notice
     from ftps_harness.sandbox.system_calls import Place, SystemCall, Table
-
-_RECEIVE, _SEND, _IS_VALID = 0xC0502100, 0xC0182101, 0x40082102
-"""SECCOMP_IOCTL_NOTIF_RECV, _SEND and _ID_VALID (linux/seccomp.h)."""
-_NOTICE = struct.Struct("=QIIiIQ6Q")
-"""struct seccomp_notif: id, process, flags; number, architecture, instruction, arguments."""
-_ANSWER = struct.Struct("=QqiI")
-"""struct seccomp_notif_resp: id, value, error, flags."""
-_CONTINUE = 1
 
 _OPENS_TO_CHANGE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _PROT_WRITE, _MAP_SHARED = 0x2, 0x1
@@ -130,7 +122,6 @@ class Trap:
         self._reports = reports
         self._counted = 0
         self._ours, self._theirs = socket.socketpair()
-        self._listener = -1
         self._killed = self._interrupted = False
 
     def enter(self) -> None:
@@ -147,20 +138,21 @@ class Trap:
         """Serve in the parent until it has no child left; report the program's exit code and its changes."""
         self._theirs.close()
         with contextlib.closing(self._ours):
-            listeners = socket.recv_fds(self._ours, 1, 1)[1]  # empty if the child failed earlier
+            # None if the child failed earlier.
+            listeners = {descriptor: Listener(descriptor) for descriptor in socket.recv_fds(self._ours, 1, 1)[1]}
         awake, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake)
         poll = select.poll()
         poll.register(awake, select.POLLIN)
-        for self._listener in listeners:
-            poll.register(self._listener, select.POLLIN)
+        for listener in listeners:
+            poll.register(listener, select.POLLIN)
         while self._reap(program):
             for descriptor, events in poll.poll():
                 if descriptor == awake:
                     os.read(awake, 4096)
                 elif events & select.POLLIN:
-                    self._decide()
+                    self._decide(listeners[descriptor])
                 else:
                     poll.unregister(descriptor)  # no process is left that could send calls
         self._report({"counted": self._counted, "started": self._started, "unseen": self._unseen})
@@ -180,28 +172,23 @@ class Trap:
     def _report(self, said: dict[str, object]) -> None:
         os.write(self._reports, json.dumps(said).encode() + b"\n")
 
-    def _decide(self) -> None:
+    def _decide(self, listener: Listener) -> None:
         """Answer one call. A call that a signal has ended needs no answer and does not count."""
-        notice = bytearray(_NOTICE.size)
-        try:
-            fcntl.ioctl(self._listener, _RECEIVE, notice)
-        except OSError:
+        notice = listener.receive()
+        if notice is None or self._killed:
             return
-        if self._killed:
+        if notice.call in self._starting:
+            self._search(listener, notice)
+            listener.answer(notice)
             return
-        number, process, _, which, _, _, *arguments = _NOTICE.unpack(notice)
-        if which in self._starting:
-            self._search(number, process, arguments[self._starting[which] :])
-            self._answer(number, 0)
-            return
-        call = self._calls[which]
-        path = _changed(call, process, arguments, self._folders)
+        call = self._calls[notice.call]
+        path = _changed(call, notice.process, notice.arguments, self._folders)
         if path is None:
-            self._answer(number, 0)
+            listener.answer(notice)
             return
         reached = self._at is not None and self._counted + 1 >= self._at
         if reached and self._how == "kill":
-            if self._is_valid(number):
+            if listener.is_waiting(notice):
                 self._count(call, path, "killed")
                 self._killed = True
                 os.kill(-1, signal.SIGKILL)  # kills all but this process, the first of its namespace
@@ -210,20 +197,21 @@ class Trap:
         held = self._how == "hold" and self._counted + 1 == self._at
         if held:
             self._hold()
-        if self._answer(number, errno.ENOSPC if refused else 0):
+        if listener.answer(notice, errno.ENOSPC if refused else 0):
             self._count(call, path, "refused" if refused else "held" if held else "made")
 
-    def _search(self, number: int, process: int, addresses: Sequence[int]) -> None:
+    def _search(self, listener: Listener, notice: Notice) -> None:
         """Search the arguments of a program that a process starts.
 
         Another thread of that process can still change them, so deliberate hiding is not detected.
         """
         self._started += 1
+        process, addresses = notice.process, notice.arguments[self._starting[notice.call] :]
         try:
             program = os.fsdecode(memory.read(process, addresses[0], _PATH_SIZE).split(b"\0", 1)[0])[:_PATH_REPORTED]
             words = b"\0".join(memory.arguments(process, addresses[1]))
         except (OSError, OverflowError):
-            self._unseen += self._is_valid(number)  # otherwise a signal ended the process, and nothing starts
+            self._unseen += listener.is_waiting(notice)  # otherwise a signal ended the process, and nothing starts
             return
         for index, pattern in enumerate(self._sought):
             found = index, program
@@ -245,22 +233,6 @@ class Trap:
         self._interrupted |= begins
         if self._counted <= self._kept or begins:
             self._report({"call": call.name, "path": path[:_PATH_REPORTED], "effect": effect})
-
-    def _is_valid(self, number: int) -> bool:
-        try:
-            fcntl.ioctl(self._listener, _IS_VALID, number.to_bytes(8, "little"))
-        except OSError:
-            return False
-        return True
-
-    def _answer(self, number: int, error: int) -> bool:
-        """Make a call fail with an error, or continue if it is 0; False if the call is gone."""
-        answer = _ANSWER.pack(number, 0, -error, 0 if error else _CONTINUE)
-        try:
-            fcntl.ioctl(self._listener, _SEND, answer)
-        except OSError:
-            return False
-        return True
 
 
 def _needs_space(call: SystemCall, path: str) -> bool:

@@ -1,4 +1,4 @@
-"""Reads another process's memory that a system call refers to: bytes, and the arguments of a program it starts.
+"""Another process's memory that a system call refers to: bytes, and the arguments of a program it starts.
 
 The supervisor imports this, so it uses only the standard library.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
+
+from ftps_harness.sandbox.direct import buffer, call, libc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,9 +30,23 @@ def read(process: int, address: int, size: int) -> bytes:
     Raises:
         OSError: The process is gone, or the address is not mapped.
     """
-    descriptor = os.open(f"/proc/{process}/mem", os.O_RDONLY | os.O_CLOEXEC)
+    data = bytearray(size)
+    descriptor = call(libc.open, b"/proc/%d/mem" % process, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return os.pread(descriptor, size, address)
+        return bytes(data[: call(libc.pread, descriptor, buffer(data), size, address)])
+    finally:
+        libc.close(descriptor)
+
+
+def write(process: int, address: int, data: bytes) -> None:
+    """Change a process's memory.
+
+    Raises:
+        OSError: The process is gone, or the address is not writable.
+    """
+    descriptor = os.open(f"/proc/{process}/mem", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.pwrite(descriptor, data, address)
     finally:
         os.close(descriptor)
 
