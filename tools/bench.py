@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import bench_bare
 from bench_figure import Figure
+from bench_guard import guard_overhead
 from bench_matrix import warm_cells
 from bench_pinning import pinning
 from bench_sealed import overhead
@@ -91,6 +92,7 @@ def _figures(client: Lftp, scenarios: list[Scenario], effort: Effort) -> Iterato
     print(f"lftp {client.version}, {client.tls}; {len(scenarios)} scenarios, medians of {effort.rounds} rounds\n")
     yield from catalogue_against_bare(client, scenarios, effort)
     yield from overhead(client, ROOT, effort.rounds)
+    yield from guard_overhead(client, effort.rounds)
     yield from verify(client, effort.rounds)
     yield from pinning(client, effort.rounds)
     yield from servers(effort.rounds)

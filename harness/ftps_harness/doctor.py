@@ -69,6 +69,7 @@ def examine(path: str | None = None) -> Iterator[Finding]:
     yield _openssl()
     yield _clock(client)
     yield _sandbox()
+    yield _guard()
     yield _namespaces()
     yield _strace()
     yield from _packages()
@@ -146,13 +147,26 @@ def _clock(client: Lftp | None) -> Finding:
 
 def _sandbox() -> Finding:
     """The parts of the place `sealed`."""
+    from ftps_harness.sandbox import guard
     from ftps_harness.sandbox.sandbox import why_none
 
     why = why_none()
     if not why:
         return Finding("sandbox", "ok", "the kernel seals runs: no packet can leave, and the lab sees all traffic")
-    cost = "runs use this machine's loopback and do not see other hosts that lftp talks to; tests of it are skipped"
+    unseen = "other hosts that lftp talks to" if guard.why_none() else "what lftp sends to other servers on it"
+    cost = f"runs use this machine's loopback and do not see {unseen}; tests of it are skipped"
     return Finding("sandbox", "missing", why, cost)  # `why` says what to do
+
+
+def _guard() -> Finding:
+    """What keeps programs on this machine in the place `loopback`."""
+    from ftps_harness.sandbox import guard
+
+    why = guard.why_none()
+    if not why:
+        return Finding("guard", "ok", "on loopback, the kernel keeps what the lab starts from other machines")
+    cost = "an rc that names another machine reaches it from the pytest fixtures, and from `run` without a sandbox"
+    return Finding("guard", "missing", f"the kernel cannot guard the place loopback: {why}", cost)
 
 
 def _namespaces() -> Finding:

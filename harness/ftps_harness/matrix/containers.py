@@ -206,6 +206,10 @@ class PairPlace:
         """None: traffic that does not reach the server is not visible."""
         return None
 
+    def refused(self) -> Sequence[str]:
+        """Nothing: attempts to reach other machines are not visible."""
+        return ()
+
     def same_server(self, host: str, other: str) -> bool:  # noqa: ARG002 - the protocol's
         """Always true: the pair has one server."""
         return True

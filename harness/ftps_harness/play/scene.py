@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from ftps_harness.errors import HarnessError
@@ -166,5 +166,5 @@ def _declared(scene: Scene, passwords: Passwords, seen: Witnessed) -> Situation:
 def _elsewhere(scene: Scene, host: str, testimony: Testimony, wire: Wire) -> Elsewhere:
     traffic = scene.place.traffic()
     if traffic is None:
-        return NOTHING
+        return replace(NOTHING, tried=tuple(scene.place.refused()))
     return elsewhere(traffic, testimony, wire, server=(scene.server.host, scene.server.port), names=[host])

@@ -127,6 +127,14 @@ def give_no_capabilities() -> None:
     SECBIT_NOROOT stops execve(2) from giving root capabilities, and no_new_privs stops files from giving any.
     """
     _check(_libc.prctl(_PR_SET_SECUREBITS, _SECBIT_NOROOT | _SECBIT_NOROOT_LOCKED, 0, 0, 0), "prctl")
+    give_no_new_privileges()
+
+
+def give_no_new_privileges() -> None:
+    """From here on, no program that this thread or its children execute gets more rights than they have.
+
+    A filter of system calls requires it, unless root installs it (seccomp(2)).
+    """
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
 
 
@@ -170,7 +178,7 @@ def at_argument(number: int) -> int:
 
 
 def listen_to_calls(seccomp: int, program: Sequence[tuple[int, int, int, int]]) -> int:
-    """Filter the system calls of this process and its children; return a descriptor that receives some of them.
+    """Filter the system calls of this thread and its children; return a descriptor that receives some of them.
 
     Args:
         seccomp: The number of seccomp(2) on this architecture.

@@ -15,7 +15,7 @@ import selectors
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol, Self
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ftps_harness.sandbox.changes import Changes
+    from ftps_harness.sandbox.guard import Guard
 
 OUTPUT_LIMIT = 16 * 1024 * 1024
 """Bytes kept of each stream; the rest is read and discarded."""
@@ -89,6 +90,7 @@ class Finished:
         seconds: From start until all its processes had ended.
         truncated: A stream was longer than `OUTPUT_LIMIT`.
         changes: Its file changes, if it was run with an `Interrupt`; else None.
+        refused: What it tried to reach outside this machine, a phrase each, if it was run by `guarded`.
     """
 
     exit_code: int | None
@@ -99,6 +101,7 @@ class Finished:
     stderr: bytes
     truncated: bool = False
     changes: Changes | None = None
+    refused: tuple[str, ...] = ()
 
 
 class Kept:
@@ -173,9 +176,27 @@ def run(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, timeout: floa
         return _run(argv, env, cwd, timeout)
 
 
-def _run(argv: Sequence[str], env: Mapping[str, str], cwd: Path, timeout: float) -> Finished:
+def guarded(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, timeout: float) -> Finished:
+    """Like `run`, but the kernel keeps the command, and everything that it starts, on this machine.
+
+    What outlives the run can use no network any more.
+
+    Raises:
+        HarnessError: The command cannot be started, or not under guard (`guard.why_none`).
+        Interrupted: This thread's `INTERRUPTION` requested a stop.
+    """
+    from ftps_harness.sandbox.guard import Guard  # loads ctypes
+
+    guard = Guard()
+    with turn(), contextlib.closing(guard):
+        return replace(_run(argv, env, cwd, timeout, guard), refused=guard.refused)
+
+
+def _run(
+    argv: Sequence[str], env: Mapping[str, str], cwd: Path, timeout: float, guard: Guard | None = None
+) -> Finished:
     started = time.monotonic()
-    with _Running(argv, env, cwd) as running:
+    with _Running(argv, env, cwd, guard) as running:
         timed_out = not running.wait(started + timeout)
     code = running.process.returncode
     return Finished(
@@ -192,12 +213,15 @@ def _run(argv: Sequence[str], env: Mapping[str, str], cwd: Path, timeout: float)
 class _Running:
     """A started process; leaving the context kills its remaining processes and closes everything."""
 
-    def __init__(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> None:
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path, guard: Guard | None) -> None:
         self.killed_itself = False  # killed by us: the signal says nothing about the program
+        self._guard = guard
+        self._free = False  # the leash is free: no process is left, or those that are left have closed it
         self._kept = (Kept(), Kept())
         self._leash, held = os.pipe()
-        try:
-            self.process = subprocess.Popen(
+
+        def start() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
                 list(argv),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -208,9 +232,14 @@ class _Running:
                 pass_fds=(held,),
                 bufsize=0,
             )
-        except (OSError, ValueError) as error:
+
+        try:
+            self.process = start() if guard is None else guard.start(start)
+        except BaseException as error:
             os.close(self._leash)
-            raise HarnessError(f"cannot start {argv[0]}: {_why(error)}") from error
+            if isinstance(error, OSError | ValueError):
+                raise HarnessError(f"cannot start {argv[0]}: {_why(error)}") from error
+            raise
         finally:
             os.close(held)
 
@@ -244,32 +273,41 @@ class _Running:
             selector.register(self._leash, selectors.EVENT_READ, "leash")
             if (interruption := INTERRUPTION.get()) is not None:
                 selector.register(interruption, selectors.EVENT_READ, "interrupted")
+            if self._guard is not None:
+                selector.register(self._guard, selectors.EVENT_READ, "guard")
             if exited is not None:
                 selector.register(exited, selectors.EVENT_READ, "exited")
             return self._read_all(selector, deadline, watched=exited is not None)
 
     def _read_all(self, selector: selectors.BaseSelector, deadline: float, *, watched: bool) -> bool:
-        free = False  # the leash is free: no process is left, or those that are left have closed it
         while True:
             left = deadline - time.monotonic()
-            if free and self.process.poll() is not None:
+            over = self._free and self.process.poll() is not None
+            if over and (self._guard is None or self._guard.is_over()):
                 for which, stream in enumerate(self._streams()):
                     self._drain(stream, which)
                 return True
             if left <= 0:
                 return False
             # A process may close the leash and keep running, so its exit must be polled.
-            for key, _ in selector.select(left if watched else min(left, _POLL_SECONDS)):
-                if key.data == "interrupted":
-                    raise Interrupted("interrupted")
-                if key.data == "exited":
-                    self.process.wait()
+            for key, _ in selector.select(left if watched and not over else min(left, _POLL_SECONDS)):
+                if self._handle(key.data):
                     selector.unregister(key.fileobj)
-                elif key.data == "leash":
-                    free = True
-                    selector.unregister(key.fileobj)
-                elif self._drain(self._streams()[key.data], key.data):
-                    selector.unregister(key.fileobj)
+
+    def _handle(self, ready: str | int) -> bool:
+        """Handle what a descriptor reports; True if it has nothing more to report."""
+        if ready == "interrupted":
+            raise Interrupted("interrupted")
+        if ready == "guard":
+            assert self._guard is not None
+            return self._guard.serve()
+        if ready == "exited":
+            self.process.wait()
+        elif ready == "leash":
+            self._free = True
+        else:
+            return self._drain(self._streams()[int(ready)], int(ready))
+        return True
 
     def _drain(self, stream: IO[bytes], which: int) -> bool:
         """Read what is available; True at the end of the stream."""

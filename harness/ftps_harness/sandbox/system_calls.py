@@ -1,6 +1,6 @@
-"""The Linux system calls that change a file or start a program: their numbers, and the arguments that name the file.
+"""The Linux system calls that change a file, start a program or use the network: their numbers and arguments.
 
-Data for `interruption`. The supervisor imports it, so it uses only a small part of the standard library.
+Data for `interruption` and `guard`. The supervisor imports it, so it uses only a small part of the standard library.
 """
 
 from __future__ import annotations
@@ -118,6 +118,19 @@ _STARTING: tuple[tuple[int, int, int], ...] = ((59, 221, 0), (322, 281, 1))
 is the address of the program's arguments."""
 
 
+_NETWORK = {
+    "socket": (41, 198),
+    "connect": (42, 203),
+    "sendto": (44, 206),
+    "sendmsg": (46, 211),
+    "sendmmsg": (307, 269),
+    "setsockopt": (54, 208),
+    "io_uring_setup": (425, 425),
+    "rt_sigaction": (13, 134),
+}
+"""Calls that use the network, and the one that says what a signal does to them: their numbers there."""
+
+
 class Table:
     """The calls of one machine.
 
@@ -128,6 +141,7 @@ class Table:
             argument is the address of the program's arguments.
         denied: Numbers of io_setup and io_uring_setup, which can change files without a further call.
         ioctl: Its number.
+        network: Name of a call that uses the network → its number.
         seccomp: The number of seccomp(2).
     """
 
@@ -139,6 +153,7 @@ class Table:
         self.starting = {row[0] if on_x86 else row[1]: row[2] for row in _STARTING}
         self.denied = (206 if on_x86 else 0, 425)
         self.ioctl = 16 if on_x86 else 29
+        self.network = {name: numbers[0 if on_x86 else 1] for name, numbers in _NETWORK.items()}
         self.seccomp = 317 if on_x86 else 277
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from ftps_harness.client.lftp.binary import environment
+from ftps_harness.play.places.loopback import Loopback
 from ftps_harness.report.plain import harmless, lines_of
-from ftps_harness.sandbox import process
 from ftps_harness.testing import arguments
 from ftps_harness.testing.arguments import ArgumentError, shown_value
 
@@ -38,6 +38,8 @@ class ProgramResult:
         stdout: Its standard output.
         stderr: Its standard error.
         truncated: A stream was longer than `ftps_harness.sandbox.process.OUTPUT_LIMIT` bytes; the rest is lost.
+        refused: What it, or a program that it had started, tried to reach on other machines, a phrase each. Empty where
+            the kernel supports no guard (`ftps-lab doctor`).
     """
 
     argv: tuple[str, ...]
@@ -48,9 +50,10 @@ class ProgramResult:
     stdout: bytes
     stderr: bytes
     truncated: bool
+    refused: tuple[str, ...] = ()
 
     def check(self, exit_code: int = 0) -> Self:
-        """Fail unless it exited with this code, without being killed.
+        """Fail unless it exited with this code, without being killed, and tried to reach no other machine.
 
         Returns:
             The same result.
@@ -63,6 +66,9 @@ class ProgramResult:
             cut = self.exit_code == exit_code and not self.timed_out
             expected = "all of its output" if cut else f"exit code {exit_code}"
             raise AssertionError("\n".join([f"expected {expected}, but {self._ending()}", *self._evidence()]))
+        if self.refused:
+            why = "expected a program that stays on this machine, but it tried to reach others"
+            raise AssertionError("\n".join([why, *self._evidence()]))
         return self
 
     def __repr__(self) -> str:
@@ -79,6 +85,7 @@ class ProgramResult:
 
     def _evidence(self) -> Iterator[str]:
         yield f"command: {harmless(shlex.join(self.argv))}"
+        yield from (f"tried to reach, and was refused: {harmless(phrase)}" for phrase in self.refused)
         for name, stream in (("stdout", self.stdout), ("stderr", self.stderr)):
             yield name
             yield from (f"    {line}" for line in lines_of(stream) or ("(empty)",))
@@ -109,7 +116,8 @@ def run(  # all but two are keyword-only
     """
     words = _words(argv, values)
     variables = environment(home) | _variables(env)
-    finished = process.run(words, env=variables, cwd=home.folder(cwd), timeout=timeout)
+    start = Loopback().starter(home)
+    finished = start(words, env=variables, cwd=home.folder(cwd), timeout=timeout)
     home.reopen()  # the program may have closed it
     return ProgramResult(
         argv=tuple(words),
@@ -120,6 +128,7 @@ def run(  # all but two are keyword-only
         stdout=finished.stdout,
         stderr=finished.stderr,
         truncated=finished.truncated,
+        refused=finished.refused,
     )
 
 

@@ -94,9 +94,9 @@ class Report:
         """A note for readers about the place; empty if none is needed."""
         if self.place == "sealed":
             return ""
-        from ftps_harness.verify.unsealed import UNSEEN
+        from ftps_harness.verify.unsealed import unseen
 
-        return f"place {self.place}: {UNSEEN}"
+        return f"place {self.place}: {unseen()}"
 
     @property
     def safe(self) -> bool:

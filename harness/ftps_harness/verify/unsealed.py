@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ftps_harness.play.places.leads import is_address
-from ftps_harness.play.places.loopback import Loopback
+from ftps_harness.play.places.loopback import Loopback, why_unguarded
 from ftps_harness.play.places.sealed import is_store
 from ftps_harness.sandbox.sandbox import Unavailable
 from ftps_harness.verify import sources
@@ -28,11 +28,6 @@ if TYPE_CHECKING:
     from ftps_harness.verify.subject import Subject
     from ftps_lab.certificates import Certificate
 
-UNSEEN: Final = (
-    "the kernel does not permit a sandbox here, so dns:name led lftp to the lab on a port other than the real one, "
-    "connections to other hosts were not watched, and the system's trust store was this machine's own"
-)
-"""The note for readers of a report."""
 
 _PATHS: Final = frozenset({"ssl:ca-file", "ssl:crl-file", "ssl:cert-file", "ssl:key-file"})
 
@@ -67,6 +62,17 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z])?[A-Za-z0-9_-
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f]")
 
 
+def unseen() -> str:
+    """The note for readers of a report."""
+    others = "connections to other hosts were not watched"
+    if not why_unguarded():
+        others = "connections to other machines were refused and those to other servers on this machine not watched"
+    return (
+        "the kernel does not permit a sandbox here, so dns:name led lftp to the lab on a port other than the real one, "
+        f"{others}, and the system's trust store was this machine's own"
+    )
+
+
 class UnsealedPlaces:
     """Lends places on this machine's loopback, for rc files that `admitted` has accepted.
 
@@ -96,6 +102,7 @@ class UnsealedLoopback(Loopback):
     def __init__(self, authority: Certificate | None = None) -> None:
         from ftps_harness.verify import pins
 
+        super().__init__()
         self.authority = authority or pins.authority("Untrusted authority")
         self.names: tuple[str, ...] = ()
 

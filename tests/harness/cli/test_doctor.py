@@ -40,6 +40,7 @@ def test_doctor_reports_every_part_and_exits_0(client: Lftp, capsys: pytest.Capt
         "system rc",
         "openssl",
         "libfaketime",
+        "guard",
         "unshare",
         "strace",
         "packages",

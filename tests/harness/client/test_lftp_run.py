@@ -302,7 +302,7 @@ class TestOurSettings:
         after = settings_text(lftp, home, settings_of_ours("ftp.example.test"))
         changed = {line.split()[1] for line in set(after.splitlines()) - set(before.splitlines())}
         assert changed == {
-            *("net:timeout", "net:max-retries", "dns:order", "dns:name/ftp.example.test"),
+            *("net:timeout", "net:max-retries", "dns:order", "dns:max-retries", "dns:name/ftp.example.test"),
             *("net:reconnect-interval-base", "net:reconnect-interval-max", "net:reconnect-interval-multiplier"),
         }
 

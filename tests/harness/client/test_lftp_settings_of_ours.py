@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 OURS = {
     *("net:timeout", "net:max-retries", "net:reconnect-interval-base", "net:reconnect-interval-multiplier"),
-    *("net:reconnect-interval-max", "dns:order", "dns:name/localhost"),
+    *("net:reconnect-interval-max", "dns:order", "dns:max-retries", "dns:name/localhost"),
 }
 
 
@@ -27,12 +27,12 @@ def setting_names(rc: str | None) -> set[str]:
         (None, set()),
         ("set net:timeout 30s\n", {"net:timeout"}),
         ("set ftp:ssl-force yes;set net:max-retries 1", {"net:max-retries"}),
-        ("  SET max_retries 7\nset dns:order 'inet6 inet'", {"net:max-retries", "dns:order"}),
+        ("  SET max_retries 7\nset dns:order 'inet6 inet'", {"net:max-retries", "dns:max-retries", "dns:order"}),
         ("set net:reconnect-interval-base 5\n", {"net:reconnect-interval-base"}),
         ("# set net:timeout 30s\n", set()),
         ("set net:timeout/other.example 30s\n", set()),
         ("set net:timeout\n", set()),
-        ("set dns:max-retries 9\nset mirror:order x\n", set()),
+        ("set dns:max-retries 9\nset mirror:order x\n", {"dns:max-retries"}),
         ('"set" "net:max-retries" "7"\ncommand set net:timeout 3', {"net:max-retries", "net:timeout"}),
         ("se net:timeo 3; set net:reconnect-interval-ma 9", {"net:timeout", "net:reconnect-interval-max"}),
         ("set net:reconnect-interval 9\nalias x 'set net:timeout 3'\n!set net:timeout 3", set()),

@@ -36,6 +36,7 @@ class PlaceWith(Loopback):
     """A place that runs another class of server; `more` holds keywords for it."""
 
     def __init__(self, kind: type[FtpsServer], **more: Any) -> None:
+        super().__init__()
         self._kind = kind
         self._more = more
 

@@ -210,7 +210,7 @@ def test_every_report_states_the_limits_of_loopback(
     ]
     assert call(["verify", "--only", "impostor-copy", *reports]) == 0
     first = " ".join(" ".join(capsys.readouterr().out.splitlines()[:8]).split())
-    assert f"in the loopback place. Note: place loopback: {unsealed.UNSEEN}" in first
+    assert f"in the loopback place. Note: place loopback: {unsealed.unseen()}" in first
     data = json.loads((tmp_path / "r.json").read_text())
     assert (data["place"], data["safe"]) == ("loopback", True)
     for name in ("r.json", "r.xml", "r.sarif", "r.markdown", "r.html"):

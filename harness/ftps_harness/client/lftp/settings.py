@@ -62,7 +62,9 @@ def settings_of_ours(
     ]
     if not _IPV4.fullmatch(host) and ":" not in host:
         # If a name resolves to `::1` first, 4.8.4 may use up its tries there (docs/lftp.md, "Names").
-        settings += ["dns:order inet", *([f"dns:name/{host} {address}"] if address else [])]
+        settings += ["dns:order inet"]
+        # A guard refuses connections to name servers, and lftp would try a thousand times (docs/lftp.md, "Names").
+        settings += ["dns:max-retries 1", f"dns:name/{host} {address}"] if address else []
     theirs = _set_in(rc or "", [setting.partition(" ")[0] for setting in settings])
     return [f"command set {setting}" for setting in settings if setting.partition(" ")[0] not in theirs]
 

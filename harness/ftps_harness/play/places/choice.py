@@ -104,7 +104,7 @@ class Opening:
                 self._sealed.wait()
                 return Chosen("sealed", "", self._sealed)
         why = f" ({self._why_not})" if self._why_not else ""
-        return Chosen("loopback", f"{NOT_SEALED}{why}", LoopbackPlaces())
+        return Chosen("loopback", f"{unseen()}{why}", LoopbackPlaces())
 
     @contextlib.contextmanager
     def _unless_unavailable(self) -> Iterator[None]:
@@ -116,6 +116,17 @@ class Opening:
             self._why_not = why
 
 
+def unseen() -> str:
+    """What the place loopback does not see on this machine, for readers of the results."""
+    from ftps_harness.play.places.loopback import why_unguarded
+
+    return NOT_SEALED if why_unguarded() else GUARDED
+
+
 NOT_SEALED = (
     "place loopback: not sealed by the kernel; lftp's connections to hosts other than the lab's server are not seen"
+)
+GUARDED = (
+    "place loopback: the kernel refuses connections to other machines, and the lab records them; connections to other "
+    "servers on this machine are not seen"
 )

@@ -1,7 +1,8 @@
 """Finds text in a step that could lead lftp to another machine. Pure.
 
-Only the kernel can keep lftp from other machines (the place `sealed`). Elsewhere this check refuses the obvious cases,
-so that no password leaves the machine by mistake; an rc that sets out to can still send one.
+Only the kernel can keep lftp from other machines (the place `sealed`, or a guard on loopback). This check refuses the
+obvious cases before they run, with the host in the message; where the kernel supports no guard, it is all that keeps a
+password from leaving the machine by mistake.
 """
 
 from __future__ import annotations

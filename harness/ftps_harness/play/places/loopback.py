@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from ftps_harness.client import lftp, s_client
@@ -14,7 +15,7 @@ from ftps_harness.sandbox import process
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from ftps_harness.client.lftp import Lftp
@@ -51,6 +52,9 @@ class Place(Protocol):
     def traffic(self) -> Traffic | None:
         """All traffic since `watch`; None if it is not visible here."""
 
+    def refused(self) -> Sequence[str]:
+        """What programs tried to reach since `watch` and this place refused before there was traffic, a phrase each."""
+
     def why_not(self, spec: ServerSpec, host: str, user: str | None) -> str:
         """Why this place cannot provide this server, host name or user, as a sentence; empty if it can."""
 
@@ -83,36 +87,54 @@ class Place(Protocol):
 
 
 class Loopback:
-    """This machine's loopback, with servers in threads of this process."""
+    """This machine's loopback, with servers in threads of this process.
+
+    Where the kernel supports it (`ftps_harness.sandbox.guard`), no program that this place starts reaches another
+    machine, and every attempt is recorded.
+    """
 
     name = "loopback"
     parent: Path | None = None
     inside: Path | None = None
 
-    def client(self, client: Lftp, home: Home) -> Lftp:  # noqa: ARG002 - the protocol's
-        """The client unchanged."""
-        return client
+    def __init__(self) -> None:
+        self._refused: list[str] = []
+
+    def client(self, client: Lftp, home: Home) -> Lftp:
+        """The same program, guarded if it runs on this machine."""
+        return dataclasses.replace(client, start=self.starter(home)) if client.start is process.run else client
 
     def starter(self, home: Home) -> process.Starter:  # noqa: ARG002 - the protocol's
-        """Starts a process of this machine."""
-        return process.run
+        """Starts a process of this machine, guarded where the kernel supports that."""
+        return process.run if why_unguarded() else self._start
 
     def watch(self) -> None:
-        """Does nothing: other programs use this loopback too, and their traffic looks like lftp's."""
+        """Forget the attempts so far. Other programs use this loopback too, and their traffic looks like lftp's."""
+        self._refused.clear()
 
     def traffic(self) -> Traffic | None:
         """None: the traffic is not visible."""
         return None
+
+    def refused(self) -> Sequence[str]:
+        """What programs tried to reach outside this machine; without a guard nothing, because it is not seen."""
+        return tuple(dict.fromkeys(self._refused))
+
+    def _start(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, timeout: float) -> process.Finished:
+        finished = process.guarded(argv, env=env, cwd=cwd, timeout=timeout)
+        self._refused += finished.refused
+        return finished
 
     def why_not(self, spec: ServerSpec, host: str, user: str | None) -> str:  # noqa: ARG002 - the protocol's
         """Always empty: the lab's own server supports everything that a scenario can request."""
         return ""
 
     def refuses(self, step: Step) -> str:
-        """Refuses steps that plainly lead to other machines, because nothing here keeps lftp from them."""
+        """Refuses steps that plainly lead to other machines: without a guard they would reach them."""
         if host := leads_outside(step):
+            why = "which lftp could really reach in" if why_unguarded() else "which does not exist in"
             return (
-                f"step {step.title!r} names {host}, which lftp could really reach in the loopback place: "
+                f"step {step.title!r} names {host}, {why} the loopback place: "
                 "use the sealed place (`ftps-lab doctor` shows what it needs)"
             )
         return ""
@@ -159,6 +181,13 @@ class Loopback:
             HarnessError: openssl is missing, or returned no certificate.
         """
         return s_client.fetch(server.host, server.port, protocol=protocol).leaf
+
+
+def why_unguarded() -> str:
+    """Why the kernel does not keep programs from other machines here, as the rest of a sentence; empty if it does."""
+    from ftps_harness.sandbox import guard  # loads ctypes, and only Linux has what it uses
+
+    return guard.why_none()
 
 
 def _address(host: str) -> str:

@@ -228,6 +228,10 @@ class Sealed:
         """Every connection on the sandbox's loopback since `watch`."""
         return self._sandbox.traffic()
 
+    def refused(self) -> Sequence[str]:
+        """Nothing: attempts to reach other machines are traffic here."""
+        return ()
+
     def fetch(self, server: Server, protocol: Literal["explicit", "implicit"]) -> bytes:
         """Fetch with this machine's openssl, inside.
 
