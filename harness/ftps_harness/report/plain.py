@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from ftps_harness.verdict.observations import Outcome
 
 
+_LONGEST = 4000
+"""Characters, or bytes, of a line that a report shows; `--keep` has all of it."""
+
 _COMMANDS = re.compile(
     r"(?P<github>:(?=:(?![\da-fA-F.:]{0,45}(?:[\s()\[\]/,;%]|$))))"  # ::error::, but not an IPv6 address
     r"|#(?=#\w{0,45}\[)"  # ##[error], ##vso[…], ##teamcity[…]: Azure's and TeamCity's
@@ -35,9 +38,18 @@ def harmless(data: bytes | str) -> str:
 
 
 def lines_of(data: bytes | str) -> tuple[str, ...]:
-    """Split into harmless lines, at line feeds only; a final line feed adds no empty line."""
-    text = harmless(data).removesuffix("\n")
-    return tuple(text.split("\n")) if text else ()
+    """Split into harmless lines, at line feeds only; a final line feed adds no empty line. Very long lines are cut."""
+    if isinstance(data, bytes):
+        body = data.removesuffix(b"\n")
+        return tuple(_line(line) for line in body.split(b"\n")) if body else ()
+    text = data.removesuffix("\n")
+    return tuple(_line(line) for line in text.split("\n")) if text else ()
+
+
+def _line(line: bytes | str) -> str:
+    """A harmless line: wrapping one of megabytes would take minutes."""
+    left_out = len(line) - _LONGEST
+    return harmless(line) if left_out <= 0 else f"{harmless(line[:_LONGEST])} ({left_out} more)"
 
 
 def cells(text: str) -> int:

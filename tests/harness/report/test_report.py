@@ -505,3 +505,13 @@ class TestKeptEvidence:
             f"--keep: the evidence is incomplete: {folder}/area/case/1/stdout was not written: No space left on device"
         )
         assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == ["command", MARK, "rc"]
+
+
+@pytest.mark.parametrize("line", ["x" * 10_000, b"\x01" * 10_000, "ä" * 10_000])
+def test_very_long_line_is_cut_with_what_is_left_out(line: str | bytes) -> None:
+    """A hostile server or program may print megabytes without a line feed; wrapping them took minutes."""
+    feed: str | bytes = b"\n" if isinstance(line, bytes) else "\n"
+    (cut, after) = lines_of(line + feed + line[:3])  # type: ignore[operator]  # both are text, or both bytes
+    assert cut.endswith(" (6000 more)")
+    assert len(cut) < 4 * 4000 + 20
+    assert after == harmless(line[:3])
