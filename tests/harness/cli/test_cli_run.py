@@ -101,6 +101,7 @@ class TestOutput:
         assert f"ftps-lab run mine/wrong --lftp {client.path} --no-controls" in out
         assert out.splitlines()[-1].endswith(", without controls")
 
+    @pytest.mark.long
     def test_hung_scenario_exits_3(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         write_scenarios(folder, hanging=HANGING.replace("[server]", "[server]\nrequire_tls = false"), wrong=WRONG)
         code, out, _ = call(capsys, "--no-controls", "--timeout", "2")
@@ -181,6 +182,7 @@ class TestReports:
         assert err.splitlines()[-1].startswith("1 passed")
 
     @pytest.mark.parametrize("name", ["with blank", 'a "quote"', "it's; a"])
+    @pytest.mark.long
     def test_tmpdir_may_contain_special_characters(
         self, folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -196,6 +196,7 @@ def test_forged_refusal_in_a_refusing_reply_is_not_a_reason(
 
 
 @pytest.mark.parametrize("verb", ["PASV", "LIST", "TYPE", "CWD", "SIZE", "RETR"])
+@pytest.mark.long
 def test_forged_refusal_in_a_500_is_not_a_reason(lftp: Lftp, home: Home, verb: str) -> None:
     """lftp shows the server's 500 as its own fatal error (src/ftpclass.cc, NoFileCheck)."""
     attack(lftp, home, HostileServer({verb: everything(lftp, b"500", b"\n")}), "ls", "cd x", "get y -o z")
@@ -218,6 +219,7 @@ def test_forged_refusal_in_a_listing_is_not_a_reason(lftp: Lftp, home: Home) -> 
 
 
 @pytest.mark.parametrize("log", [True, False], ids=["with-log", "without-log"])
+@pytest.mark.long
 def test_forged_refusal_in_a_file_name_is_not_a_reason(lftp: Lftp, home: Home, log: bool) -> None:
     """lftp prints a file's name before its error: ``get: NAME: Access failed: 550 …``."""
     refusal, logged, _ = forged(lftp)

@@ -67,6 +67,7 @@ def test_complete_rc_passes(client: Lftp, name: str) -> None:
 @pytest.mark.lftp
 @pytest.mark.parametrize("left_out", range(3))
 @pytest.mark.parametrize("name", ["pin", "fingerprint"])
+@pytest.mark.long
 def test_rc_without_one_of_its_lines_fails(client: Lftp, name: str, left_out: int) -> None:
     """Without any one line, at least one step fails: an attacker gets through, or nothing works."""
     scenario = hardened(name)

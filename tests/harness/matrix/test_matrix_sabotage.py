@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from ftps_harness.scenario.tables import ExpectedVerdict
     from ftps_lab.interface import Server
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.usefixtures("nothing_left")
 @pytest.mark.lftp

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from ftps_harness.client.lftp import Lftp
 
+pytestmark = pytest.mark.long
+
 
 class Container:
     """A client's container that gives prescribed answers and leaves prescribed files."""

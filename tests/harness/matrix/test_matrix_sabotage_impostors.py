@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from ftps_lab.interface import ServerSpec
     from ftps_lab.testimony import Testimony
 
+pytestmark = pytest.mark.long
+
 IMPOSTOR = (
     'server = { certificate = "stranger", data_certificate = "genuine", role = "impostor" }\n'
     'files = { "mycert.crt" = "cert:expired" }\n'

@@ -132,6 +132,7 @@ def test_background_process_over_the_time_limit_is_killed(shell: Shell, tmp_path
     assert not (tmp_path / "done").exists()
 
 
+@pytest.mark.long
 def test_hung_program_with_a_hung_background_process_times_out(
     shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +176,7 @@ def test_answer_to_another_order_is_an_error(tmp_path: Path) -> None:
         Shell(line, tmp_path)(["true"], env=ENVIRONMENT, cwd=tmp_path, timeout=10)
 
 
+@pytest.mark.long
 def test_container_that_never_answers_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ftps_harness.matrix.shell._GRACE_SECONDS", 0.3)
     mute = LocalConnection("sleep", "60")

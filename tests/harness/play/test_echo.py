@@ -29,6 +29,7 @@ def test_refusal_is_rejected_although_lftp_prints_its_commands(play: Play, rc: s
 
 
 @pytest.mark.parametrize("rc", ["", "set cmd:trace yes\nset cmd:verbose yes\n"], ids=["quiet", "loud"])
+@pytest.mark.long
 def test_refused_data_is_rejected_although_lftp_prints_its_commands(play: Play, rc: str) -> None:
     """The listing and the file were sent to lftp, which took none of them."""
     keys = f'run = ["list", "get", "mirror"]{NO_CONTROL}'

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ftps_harness.play.places.loopback import Place
     from ftps_harness.play.runner import ScenarioResult
 
-pytestmark = [pytest.mark.usefixtures("nothing_left")]
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("nothing_left")]
 lftp_runs = pytest.mark.lftp
 
 TRUST_UNLESS = """

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ftps_harness.client.lftp import Lftp
 
-pytestmark = pytest.mark.lftp
+pytestmark = [pytest.mark.long, pytest.mark.lftp]
 
 
 @pytest.mark.parametrize(("expect", "rc"), ACCEPTED_AND_REJECTED)
@@ -33,6 +33,7 @@ def test_mark_outside_home_is_absent_in_the_control(play: Play, sealed: Sealed, 
     assert step.control.attempt.outcome.verdict == "exposed"
 
 
+@pytest.mark.long
 def test_setup_that_recognises_its_first_run_does_not_pass(play: Play, client: Lftp) -> None:
     """It trusts any server while the sandbox is new. The control refuses the impostor; so does the repeated step."""
     old = "test -z `find /etc/ssl/certs/ca-certificates.crt -newermt '-2 seconds'`"

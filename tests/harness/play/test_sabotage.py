@@ -234,6 +234,7 @@ MISBEHAVING: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("case", MISBEHAVING)
 @pytest.mark.usefixtures("single_try")
+@pytest.mark.long
 def test_misbehaving_server_is_never_accepted(play: Play, case: str) -> None:
     methods, expected = MISBEHAVING[case]
     keys = ONLY_LIST if case != "sends less than there is" else 'run = ["get"]'

@@ -165,6 +165,7 @@ LYING_CLIENTS: dict[str, tuple[str, str]] = {
 
 @pytest.mark.parametrize("expected", EXPECTED)
 @pytest.mark.parametrize("lie", LYING_CLIENTS)
+@pytest.mark.long
 def test_lying_client_never_passes(play: Play, fake: FakeClient, lie: str, expected: str) -> None:
     body, expected_verdict = LYING_CLIENTS[lie]
     timeout = 0.5 if expected_verdict == "hung" else 20

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ftps_harness.play.places.sealed import Sealed
     from ftps_harness.play.runner import ScenarioResult
 
-pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("sealed_here")]
+pytestmark = [pytest.mark.long, pytest.mark.lftp, pytest.mark.usefixtures("sealed_here")]
 
 TRUSTING = "set ssl:verify-certificate no\nset ftp:ssl-protect-data yes\n"
 LOG = "/tmp/ftps-lab/log/lftp.log"  # noqa: S108 - a path in a private /tmp

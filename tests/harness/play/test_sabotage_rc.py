@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ftps_harness.play.scene import Scene
 
 
-pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("nothing_left")]
+pytestmark = [pytest.mark.long, pytest.mark.lftp, pytest.mark.usefixtures("nothing_left")]
 
 
 @pytest.mark.parametrize(

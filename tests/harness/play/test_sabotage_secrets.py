@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from ftps_harness.play.runner import ScenarioResult
 
+pytestmark = pytest.mark.long
+
 ENCODINGS = {
     "plain": "printf %s $LFTP_PASSWORD",
     "with a blank": "printf '%s ' $LFTP_PASSWORD",

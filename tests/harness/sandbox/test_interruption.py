@@ -387,6 +387,7 @@ class TestRobustness:
 
     @pytest.mark.parametrize("interrupt", [Interrupt(10**6), Interrupt(1, "full-disk")], ids=["kill", "full disk"])
     @pytest.mark.parametrize("script", UNUSUAL_PROGRAMS.values(), ids=UNUSUAL_PROGRAMS.keys())
+    @pytest.mark.long
     def test_unusual_programs_end_by_themselves(
         self, box: Sandbox, program_folder: Path, script: str, interrupt: Interrupt
     ) -> None:

@@ -151,6 +151,7 @@ def test_ctrl_c_kills_the_process(tmp_path: Path) -> None:
         until = time.monotonic() + 15
         while not (tmp_path / "pid").exists() and time.monotonic() < until:
             time.sleep(0.01)
+        time.sleep(0.5)  # until this process waits for the program, also on a busy machine
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)

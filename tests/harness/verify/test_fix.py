@@ -37,6 +37,7 @@ def home(
     return tmp_path
 
 
+@pytest.mark.long
 def test_printed_diff_applies_and_cures_the_setup(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rc = home / ".lftp/rc"
     text = '# my server\nset ssl:ca-file "~/.lftp/server.crt"\nset ssl:verify-certificate no\n'

@@ -53,6 +53,7 @@ def test_keep_writes_each_run_of_an_rc_without_private_keys(home: Path, server_c
     assert {path.stat().st_mode & 0o077 for path in (home / "kept", *kept.rglob("*"))} == {0}
 
 
+@pytest.mark.long
 def test_keep_writes_each_run_of_a_command_and_replaces_earlier_runs(home: Path) -> None:
     (home / "kept/1-job.sh/older").mkdir(parents=True)
     (home / "kept/ftps-lab-evidence.txt").touch()

@@ -70,6 +70,7 @@ def test_known_password_is_masked_except_in_fixed_titles() -> None:
 
 
 @pytest.mark.parametrize("given", [True, False])
+@pytest.mark.long
 def test_no_report_of_a_command_contains_its_password(
     given: bool,
     tmp_path: Path,

@@ -369,6 +369,7 @@ def test_command_that_never_connects_is_a_usage_error(home: Path, places: Sealed
         verify(subject, client, places, Options(only=QUICK))
 
 
+@pytest.mark.long
 def test_hanging_command_is_killed(home: Path, places: SealedPlaces, client: Lftp) -> None:
     """The trial counts as broken, so the report is not safe."""
     case = _case(

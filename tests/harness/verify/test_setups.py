@@ -141,6 +141,7 @@ SETUPS = [
 
 
 @pytest.mark.parametrize("setup", SETUPS, ids=[each.name for each in SETUPS])
+@pytest.mark.long
 def test_setup_has_exactly_these_findings(setup: Setup, check: Check) -> None:
     report = check(setup.rc, setup.files, rc_name=setup.rc_name, only=setup.only, **setup.options)
     errors = {each.id for each in report.findings if each.severity != "note"}

@@ -54,6 +54,7 @@ def test_line_that_ends_lftp_is_reported_in_a_sourced_file(check: Check, tmp_pat
     assert (where.file, where.line, where.text) == (str(tmp_path / "home/.lftp/more"), 3, "nonsense")
 
 
+@pytest.mark.long
 def test_line_that_hangs_lftp_is_reported(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only one session waits for the line to finish; the trials do not repeat the wait."""
     for module in (settings, rc):

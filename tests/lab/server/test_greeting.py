@@ -91,6 +91,7 @@ def test_early_command_is_answered_after_the_whole_greeting(lab: Lab, protocol: 
     assert [line[:3] for line in rest.split(b"\r\n")[1:3]] == [b"200", b"221"]
 
 
+@pytest.mark.long
 def test_client_may_leave_during_the_greeting(lab: Lab) -> None:
     server = lab.serve("explicit", greeting="a" * 500, greeting_in_pieces=True)
     sock = lab.connect(server, receive=b"")
