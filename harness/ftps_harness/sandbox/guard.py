@@ -79,6 +79,8 @@ class Guard:
     def __init__(self) -> None:
         self._refused: dict[str, None] = {}
         self._listener: Listener | None = None
+        self._closing = threading.Lock()
+        self._closed = False
         self._ended = False
         self._look_at: float | None = None
         table = system_calls.table(os.uname().machine)
@@ -111,14 +113,17 @@ class Guard:
                 failed.append(error)
 
         thread = threading.Thread(target=install_and_start, name="ftps-lab: guard")
-        thread.start()
         try:
-            while thread.is_alive():
+            thread.start()
+            while True:
                 thread.join(_START_SECONDS)
                 self.serve()
+                if not thread.is_alive():
+                    break
         except BaseException:  # Ctrl-C: the caller would not learn what to end
             self.close()
-            thread.join()
+            if thread.ident is not None:  # it has begun
+                thread.join()
             for each in started:
                 if isinstance(each, subprocess.Popen):
                     with each:
@@ -160,20 +165,25 @@ class Guard:
 
     def close(self) -> None:
         """Stop answering: a process that is left can use no network any more. Repeatable."""
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+        with self._closing:
+            self._closed = True
+            if self._listener is not None:
+                self._listener.close()
+                self._listener = None
 
     def _install(self) -> None:
         if self._table is None:
             raise HarnessError(f"the lab does not know the system calls of {os.uname().machine}")
         try:
             kernel.give_no_new_privileges()
-            self._listener = Listener(
-                kernel.listen_to_calls(self._table.seccomp, list(network_calls.rules(self._table)))
-            )
+            listener = Listener(kernel.listen_to_calls(self._table.seccomp, list(network_calls.rules(self._table))))
         except OSError as error:
             raise HarnessError(f"the kernel permits no filter of system calls: {error.strerror}") from error
+        with self._closing:
+            if self._closed:  # Ctrl-C came first: nobody answers, so calls must fail instead of waiting
+                listener.close()
+            else:
+                self._listener = listener
 
     def _decide(self, listener: Listener, notice: Notice) -> None:
         name = self._names[notice.call]

@@ -487,6 +487,36 @@ class TestHarness:
             process.guarded(["/bin/sleep", "60"], env={}, cwd=tmp_path, timeout=60)
         assert children() == before
 
+    @pytest.mark.parametrize("delay", [0, 0.2])
+    def test_ctrl_c_as_the_guard_s_thread_begins_leaves_no_process(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, delay: float
+    ) -> None:
+        """Before the filter is there (``delay``, in seconds) and perhaps after it."""
+        begin, install = threading.Thread.start, Guard._install
+
+        def begin_and_interrupt(thread: threading.Thread) -> None:
+            begin(thread)
+            raise KeyboardInterrupt
+
+        def install_late(guarding: Guard) -> None:
+            time.sleep(delay)
+            install(guarding)
+
+        monkeypatch.setattr(threading.Thread, "start", begin_and_interrupt)
+        monkeypatch.setattr(Guard, "_install", install_late)
+        before = children()
+        with pytest.raises(KeyboardInterrupt):
+            process.guarded(["/bin/sleep", "60"], env={}, cwd=tmp_path, timeout=60)
+        assert children() == before
+
+    def test_no_thread_for_the_guard(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(_: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            process.guarded(["/bin/sleep", "60"], env={}, cwd=tmp_path, timeout=60)
+
 
 class TestWhyNone:
     """The guard is claimed only if it has refused a connection here."""
