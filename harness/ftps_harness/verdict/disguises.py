@@ -10,12 +10,13 @@ from __future__ import annotations
 import base64
 import binascii
 import codecs
+import collections
 import functools
 import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 _SHORTEST = 8
 """Letters and digits. A shorter form occurs by chance in a stream of TLS."""
@@ -25,6 +26,12 @@ _SEARCHED = 1 << 20
 
 _PIECE = 6
 """Letters and digits. A password split into pieces is found if they are at least this long (`in_pieces`)."""
+
+_PROBE = 3
+"""Letters and digits. The first search for pieces looks for as many, at places so close that each piece has one."""
+
+_AROUND = 2 * _PIECE - _PROBE
+"""Letters and digits that the pieces around one probe can cover."""
 
 _MOST = 0.8
 """The part of a form that its pieces must cover: who lacks a letter or two tries them all."""
@@ -64,24 +71,40 @@ def in_pieces(forms: Iterable[bytes], public: Iterable[bytes], parts: Iterable[b
         public: Names that anyone may read, such as the user's: what they contain does not count.
         parts: The texts, such as the arguments of commands.
     """
-    long, known = _long(tuple(forms))
-    pieces = (_pieces(parts) & known) - _pieces(public)
-    return bool(pieces) and any(_covered(form, pieces) >= _MOST * len(form) for form in long)
+    texts = [_letters(part) for part in parts]
+    possible = _possible(
+        tuple(forms), {text[at : at + _PROBE] for text in texts for at in range(len(text) - _PROBE + 1)}
+    )
+    if not possible:
+        return False
+    pieces = _pieces(texts) - _pieces(map(_letters, public))
+    return any(_covered(form, pieces) >= _MOST * len(form) for form in possible)
+
+
+def _possible(forms: tuple[bytes, ...], probes: set[bytes]) -> Iterable[bytes]:
+    """The few forms that may consist of pieces, found much faster than by `_covered`.
+
+    A piece contains one of the form's probes whole, and the pieces that contain the same one cover `_AROUND` of its
+    letters at most.
+    """
+    index = _index(forms)
+    found = collections.Counter(form for probe in index.keys() & probes for form in index[probe])
+    return [form for form, times in found.items() if times * _AROUND >= _MOST * len(form)]
 
 
 @functools.lru_cache(maxsize=64)
-def _long(forms: tuple[bytes, ...]) -> tuple[Sequence[bytes], frozenset[bytes]]:
-    """The forms that are long and varied enough, and all their pieces."""
-    long = [form for form in forms if len(form) >= 2 * _PIECE and len(set(form)) >= _VARIED]
-    return long, frozenset().union(*map(_pieces_of, long))
+def _index(forms: tuple[bytes, ...]) -> Mapping[bytes, Sequence[bytes]]:
+    """The forms that are long and varied enough, by their probes: a probe begins at every fourth letter."""
+    index = collections.defaultdict(list)
+    for form in forms:
+        if len(form) >= 2 * _PIECE and len(set(form)) >= _VARIED:
+            for at in range(0, len(form) - _PROBE + 1, _PIECE - _PROBE + 1):
+                index[form[at : at + _PROBE]].append(form)
+    return index
 
 
-def _pieces(parts: Iterable[bytes]) -> set[bytes]:
-    return {piece for part in parts for piece in _pieces_of(_letters(part))}
-
-
-def _pieces_of(letters: bytes) -> set[bytes]:
-    return {letters[at : at + _PIECE] for at in range(len(letters) - _PIECE + 1)}
+def _pieces(texts: Iterable[bytes]) -> set[bytes]:
+    return {text[at : at + _PIECE] for text in texts for at in range(len(text) - _PIECE + 1)}
 
 
 def _covered(form: bytes, pieces: set[bytes]) -> int:

@@ -272,7 +272,14 @@ class TestReports:
         assert statuses == ["error", "pass"]
 
     @pytest.mark.parametrize(
-        ("part", "broken"), [("row", True), ("failures", True), ("close", True), ("failures", False), ("close", False)]
+        ("part", "broken"),
+        [
+            ("row", True),
+            ("close", False),
+            pytest.param("failures", True, marks=pytest.mark.long),
+            pytest.param("close", True, marks=pytest.mark.long),
+            pytest.param("failures", False, marks=pytest.mark.long),
+        ],
     )
     def test_reports_are_written_if_the_terminal_output_fails(self, part: str, broken: bool, folder: Path) -> None:
         write_scenarios(folder, a=REFUSED)
@@ -320,8 +327,17 @@ class TestReports:
 class TestInterruption:
     """Each signal ends at once a run that would take ten minutes."""
 
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-    @pytest.mark.parametrize("jobs", ["1", "3"])
+    @pytest.mark.parametrize(
+        ("jobs", "number"),
+        [
+            ("1", signal.SIGINT),
+            ("3", signal.SIGTERM),
+            pytest.param("1", signal.SIGTERM, marks=pytest.mark.long),
+            pytest.param("1", signal.SIGHUP, marks=pytest.mark.long),
+            pytest.param("3", signal.SIGINT, marks=pytest.mark.long),
+            pytest.param("3", signal.SIGHUP, marks=pytest.mark.long),
+        ],
+    )
     def test_signal_ends_the_run_and_reports_finished_scenarios(
         self, number: signal.Signals, jobs: str, folder: Path
     ) -> None:

@@ -6,10 +6,11 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.lab.keys import EVERY_KEY
 from tests.lab.scripted.test_scripted_steps import client_context, connect_tls
 from tests.lab.sessions import peer_der
 
-from ftps_lab.certificates import KEYS, Certificate, CertificateSpec, hostile, issue, twins
+from ftps_lab.certificates import Certificate, CertificateSpec, hostile, issue, twins
 from ftps_lab.certificates.hostile import ATTRIBUTES, FETCHED_BYTES
 from ftps_lab.scripted.peers import ftps
 from ftps_lab.scripted.texts import HOSTILE_TEXT
@@ -57,7 +58,7 @@ def test_hostile_text_is_in_subject_issuer_san_and_comment(name: str) -> None:
     assert not openssl_accepts(certificate, "another.example")
 
 
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", EVERY_KEY)
 def test_hostile_certificate_is_self_signed_with_every_kind_of_key(key: Key) -> None:
     certificate = hostile(HOST, {"CN": SHORT["quotes"]}, key=key)
     assert certificate.x509.public_key() == certificate.key.public_key()

@@ -66,7 +66,7 @@ def test_authority_may_have_the_key_of_its_leaf() -> None:
 
 # Ed25519 has a fixed hash, and ECDSA with MD5 was never defined.
 ALGORITHMS = [
-    (key, signature)
+    pytest.param(key, signature, marks=pytest.mark.long if key == "rsa-4096" else ())  # a second for each new key
     for key in KEYS
     for signature in SIGNATURES
     if (signature == "sha256" or key != "ed25519") and (signature != "md5" or key.startswith("rsa-"))

@@ -6,8 +6,9 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
+from tests.lab.keys import EVERY_KEY
 
-from ftps_lab.certificates import KEYS, Certificate, CertificateSpec, issue, twins
+from ftps_lab.certificates import Certificate, CertificateSpec, issue, twins
 from ftps_lab.errors import LabError
 from ftps_lab.interface import ServerSpec
 from ftps_lab.remote import orders
@@ -48,7 +49,7 @@ def same_certificate(one: Certificate | None, other: Certificate | None) -> bool
     )
 
 
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", EVERY_KEY)
 def test_certificate_with_every_kind_of_key_arrives_unchanged(key: Key) -> None:
     certificate = issue({"leaf": CertificateSpec(key=key)})["leaf"]
     assert same_certificate(received_spec_of(ServerSpec(certificate=certificate)).certificate, certificate)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 from OpenSSL import SSL
+from tests.lab.keys import EVERY_KEY
 
-from ftps_lab.certificates import KEYS, Certificate, CertificateSpec, from_trustme, issue, twins
+from ftps_lab.certificates import Certificate, CertificateSpec, from_trustme, issue, twins
 from ftps_lab.errors import LabError
 from ftps_lab.server.tls import VERSIONS, server_context
 
@@ -132,7 +133,7 @@ def test_default_versions_are_1_2_and_1_3() -> None:
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", EVERY_KEY)
 def test_every_kind_of_key_is_served(key: str, version: str) -> None:
     """Also RSA-1024, which OpenSSL refuses by default."""
     it = certificate(key=key)
