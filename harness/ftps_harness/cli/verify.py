@@ -6,7 +6,6 @@ import contextlib
 import os
 import sys
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -205,7 +204,8 @@ class _Call:
                 for subject, keeper in zip(self._subjects, self._keepers, strict=True):
                     self._verify_and_report(subject, client, places, terminal, keeper, reports)
             except (AskedToEnd, KeyboardInterrupt):
-                self._write([*reports, *map(partial(_unfinished, client), self._subjects[len(reports) :])], ended=True)
+                unfinished = (_unfinished(each, client, places.name) for each in self._subjects[len(reports) :])
+                self._write([*reports, *unfinished], ended=True)
                 raise
         return max(self._code(reports), self._write(reports))
 
@@ -355,14 +355,14 @@ class _Call:
         return 3 if problems else 0
 
 
-def _unfinished(client: Lftp, subject: Subject) -> Report:
+def _unfinished(subject: Subject, client: Lftp, place: str) -> Report:
     """The report of a subject that Ctrl-C left unjudged: never safe. A command's arguments may hold passwords."""
     from ftps_harness.verify.base import Report
     from ftps_harness.verify.stage import Login
 
     shown = replace(subject, given=f"{subject.argv[0]} …") if subject.argv else subject
     why = "interrupted before every trial was run; verify it again"
-    return Report(shown, Login("unknown"), client, (), (), (why,))
+    return Report(shown, Login("unknown"), client, (), (), (why,), place)
 
 
 def _page(reports: Sequence[Report], folder: Path) -> str:

@@ -244,7 +244,7 @@ class _Stage:
         occurred = False
         while len(attempts) < (least if occurred else step.repeat):
             attempts.append(self._attempt(step, self._session.home))
-            occurred = occurred or occurs(attempts[-1].seen, expect)
+            occurred = occurred or (least < step.repeat and occurs(attempts[-1].seen, expect))
         return tuple(attempts)
 
     def _keep(self, index: int, label: str, *attempts: Attempt) -> None:

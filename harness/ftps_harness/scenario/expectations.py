@@ -12,6 +12,7 @@ from ftps_harness.scenario.explain import explain
 from ftps_harness.scenario.model import Expect
 from ftps_harness.scenario.problems import Problem, did_you_mean, listed, shown, toml_key
 from ftps_harness.scenario.tables import DIALECTS, ExpectTable, Reason
+from ftps_lab.conversion import convert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -97,7 +98,7 @@ def read(data: dict[str, Any]) -> Written:
     own, overrides = _split(data)
     if not all(overrides.values()) or not all(name in DIALECTS or VERSION_PREFIX.fullmatch(name) for name in overrides):
         raise msgspec.ValidationError
-    return Written(msgspec.convert(own, ExpectTable), msgspec.convert(overrides, dict[str, ExpectTable]))
+    return Written(convert(own, ExpectTable), convert(overrides, dict[str, ExpectTable]))
 
 
 def variants(written: Written) -> Iterator[tuple[tuple[str, ...], Expect]]:

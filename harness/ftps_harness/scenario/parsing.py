@@ -15,6 +15,7 @@ from ftps_harness.scenario.explain import explain
 from ftps_harness.scenario.model import Outline, Scenario, Step
 from ftps_harness.scenario.problems import Problem, ScenarioError, shown
 from ftps_harness.scenario.tables import ScenarioTable
+from ftps_lab.conversion import convert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,7 +113,7 @@ def _typed(text: str, file: str) -> _Typed:
         raise ScenarioError(file, [Problem("schema", sentence)])
     data, problems = later.prune(reading.times_as_text(data))
     try:
-        table = msgspec.convert(data, ScenarioTable)
+        table = convert(data, ScenarioTable)
         return _Typed(table, [expectations.read(step.expect) for step in table.step], problems)
     except msgspec.ValidationError as error:
         problems += _misfits(data)

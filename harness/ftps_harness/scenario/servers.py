@@ -12,6 +12,7 @@ from ftps_harness.scenario.model import Server
 from ftps_harness.scenario.problems import Problem, dangling, shown
 from ftps_harness.scenario.tables import ServerTable
 from ftps_lab.attackers import AttackKey, attack_keys
+from ftps_lab.conversion import convert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -86,7 +87,7 @@ def check_keys(given: Mapping[str, Any], server: Server, certificates: Iterable[
     if misfits := list(explain(values, ServerTable)):
         yield from misfits
         return
-    faults = (*_idle(msgspec.convert(values, ServerTable), server), *_faults(server, list(certificates)))
+    faults = (*_idle(convert(values, ServerTable), server), *_faults(server, list(certificates)))
     yield from (Problem(leaf, sentence) for leaf, sentence in faults)
 
 

@@ -164,7 +164,6 @@ class Verification(Generic[_Stage]):
     """
 
     login: Login
-    _place = "sealed"
 
     def __init__(self, subject: Subject, client: Lftp, places: SealedPlaces | UnsealedPlaces, options: Options) -> None:
         self._given = self._subject = subject
@@ -280,7 +279,7 @@ class Verification(Generic[_Stage]):
             tuple(findings),
             tuple(masking.masked_tried(each, self._secrets) for each in tried),
             tuple(broken),
-            place=self._place,
+            place=self._places.name,
             pinned=pinned,
             genuine=self._genuine.certificate,
         )
@@ -298,7 +297,6 @@ class Verification(Generic[_Stage]):
     def _made_stage(self, subject: Subject) -> _Stage:
         lent: AbstractContextManager[Sealed | UnsealedLoopback] = self._places.lend()
         place = self._stack.enter_context(lent)
-        self._place = place.name
         place.write_system_rc(self._system_rc)
         return self._stack.enter_context(contextlib.closing(self._new_stage(place, subject)))
 

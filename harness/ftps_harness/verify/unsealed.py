@@ -80,6 +80,8 @@ class UnsealedPlaces:
         why: Why no sandbox is available.
     """
 
+    name = Loopback.name
+
     def __init__(self, why: str) -> None:
         self.why = why
         self._authority: Certificate | None = None

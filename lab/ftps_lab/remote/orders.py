@@ -7,8 +7,7 @@ what was sent; a certificate arrives with the same bytes, the same key and the s
 from __future__ import annotations
 
 from dataclasses import fields
-from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 from cryptography import x509
@@ -17,12 +16,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from msgspec import Raw, Struct
 
 from ftps_lab.certificates import Certificate, PrivateKey
+from ftps_lab.conversion import decode
 from ftps_lab.errors import LabError
 from ftps_lab.interface import ServerSpec
 from ftps_lab.scripted.steps import PlainStep, StartTls
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Sequence
 
     from ftps_lab.scripted.steps import Script
 
@@ -156,7 +156,7 @@ def read_call(text: bytes) -> Call:
         LabError: The line is not a call.
     """
     try:
-        return _decode(text, Call)
+        return decode(text, Call)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise LabError(f"invalid call for this version of ftps-lab: {error}") from None
 
@@ -168,7 +168,7 @@ def read_result(text: bytes) -> Result:
         LabError: The line is not a result.
     """
     try:
-        return _decode(text, Result)
+        return decode(text, Result)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise LabError(
             f"invalid answer from the agent for this version of ftps-lab: {shortened(text)!r}: {error}"
@@ -182,7 +182,7 @@ def value_of(result: Result, expected: type[Returned]) -> Returned:
         LabError: It does not have this type.
     """
     try:
-        return _decode(result.value, expected)
+        return decode(result.value, expected)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         shown = shortened(bytes(result.value))
         raise LabError(f"the answer is {shown}, not a value of type {expected.__name__}: {error}") from None
@@ -253,16 +253,6 @@ def received_scripts(order: StartScripts) -> tuple[Script, ...]:
         return tuple(tuple(received(step) for step in script) for script in order.scripts)
     except IndexError:
         raise LabError("invalid scripts for this version of ftps-lab: a certificate is missing") from None
-
-
-def _decode(text: bytes | Raw, kind: type[Returned]) -> Returned:
-    decoder: msgspec.json.Decoder[Returned] = _decoder(cast("Hashable", kind))
-    return decoder.decode(text)
-
-
-@cache
-def _decoder(kind: Hashable) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(kind)
 
 
 def _sent(value: object) -> Value:

@@ -217,6 +217,21 @@ def test_every_report_states_the_limits_of_loopback(
         assert "dns:name led lftp to the lab" in (tmp_path / name).read_text(), name
 
 
+def test_report_of_an_interrupted_run_names_its_place(
+    no_sandbox: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ftps_harness.verify.verify.begin", interrupt)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    subject_of(tmp_path, SAFE)
+    assert call(["verify", "--json", "r.json"]) == 130
+    data = json.loads((tmp_path / "r.json").read_text())
+    assert (data["interrupted"], data["safe"], data["place"]) == (True, False, "loopback")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

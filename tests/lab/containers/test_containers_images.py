@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import tarfile
+import tempfile
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,6 +123,12 @@ class FakeApi:
         if tag in self.used:
             raise api_error(409, "image is being used by running container")
         self.tags.remove(tag)
+
+
+@pytest.fixture(autouse=True)
+def locks_below_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lock files of builds stay in the temporary folder, because removing one is never safe."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 def engine(api: FakeApi) -> Engine:

@@ -308,6 +308,8 @@ class SealedPlaces:
         HarnessError: No place can be created.
     """
 
+    name = Sealed.name
+
     def __init__(self, programs: Sequence[Path] = (), *, wait: bool = True) -> None:
         self._programs = tuple(programs)
         self._stack = contextlib.ExitStack()
