@@ -105,5 +105,6 @@ def test_importing_the_format_loads_no_large_library() -> None:
         "ftps_lab",
         *("ftps_lab.attackers", "ftps_lab.attackers.records"),
         *("ftps_lab.certificates", "ftps_lab.certificates.spec"),
+        "ftps_lab.conversion",
     }
     assert {name for name in loaded if name.partition(".")[0] == "ftps_lab"} == of_the_lab
