@@ -180,10 +180,11 @@ class Guard:
         except OSError as error:
             raise HarnessError(f"the kernel permits no filter of system calls: {error.strerror}") from error
         with self._closing:
-            if self._closed:  # Ctrl-C came first: nobody answers, so calls must fail instead of waiting
-                listener.close()
-            else:
+            if not self._closed:
                 self._listener = listener
+                return
+        listener.close()
+        raise HarnessError("interrupted")  # before the program was started: nobody would answer or end it
 
     def _decide(self, listener: Listener, notice: Notice) -> None:
         name = self._names[notice.call]

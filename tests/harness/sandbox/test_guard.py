@@ -487,11 +487,11 @@ class TestHarness:
             process.guarded(["/bin/sleep", "60"], env={}, cwd=tmp_path, timeout=60)
         assert children() == before
 
-    @pytest.mark.parametrize("delay", [0, 0.2])
+    @pytest.mark.parametrize(("delay", "begun"), [(0, True), (0.2, True), (0.2, False)])
     def test_ctrl_c_as_the_guard_s_thread_begins_leaves_no_process(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, delay: float
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, delay: float, begun: bool
     ) -> None:
-        """Before the filter is there (``delay``, in seconds) and perhaps after it."""
+        """Before the filter is there (``delay``, in seconds), perhaps after it, or before the thread has run."""
         begin, install = threading.Thread.start, Guard._install
 
         def begin_and_interrupt(thread: threading.Thread) -> None:
@@ -504,9 +504,14 @@ class TestHarness:
 
         monkeypatch.setattr(threading.Thread, "start", begin_and_interrupt)
         monkeypatch.setattr(Guard, "_install", install_late)
+        if not begun:
+            monkeypatch.setattr(threading.Thread, "ident", None)
         before = children()
         with pytest.raises(KeyboardInterrupt):
             process.guarded(["/bin/sleep", "60"], env={}, cwd=tmp_path, timeout=60)
+        for thread in threading.enumerate():
+            if thread.name == "ftps-lab: guard":
+                thread.join()
         assert children() == before
 
     def test_no_thread_for_the_guard(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

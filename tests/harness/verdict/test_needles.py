@@ -235,3 +235,28 @@ def test_password_sent_to_the_server_behind_an_attacker_counts() -> None:
 def test_passwords_are_read_from_a_clear_control_connection(stream: bytes, found: list[str]) -> None:
     assert list(passwords_in_clear(sent_by_client(stream))) == found
     assert list(passwords_in_clear(sent_by_client(stream, kind="data"))) == []
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_index_of_pieces_loses_none(seed: int) -> None:
+    """Random pieces of a random form give the same answer as a search for every six letters of every form."""
+    chance = random.Random(seed)
+    password = "".join(chance.choices("abcdefghijkmnpqrstuvwxyz23456789-", k=chance.randint(12, 30)))
+    passwords = Passwords.of([password])
+    form = chance.choice([each for each in passwords.disguised if len(each) >= 12])
+    parts, at = [], chance.randint(0, 3)
+    while at < len(form):
+        length = chance.choice([5, 6, 6, 7, 12])
+        if chance.random() < 0.9:
+            parts.append(bytes(chance.choices(b"xyz ", k=chance.randint(0, 4))) + form[at : at + length])
+        at += length
+    chance.shuffle(parts)
+
+    def covered(form: bytes) -> int:
+        found = [
+            at for at in range(len(form) - 5) if any(form[at : at + 6] in part.replace(b" ", b"") for part in parts)
+        ]
+        return len({at + number for at in found for number in range(6)})
+
+    forms = [each for each in passwords.disguised if len(each) >= 12 and len(set(each)) >= 5]
+    assert passwords.found_in_pieces(parts) == any(covered(each) >= 0.8 * len(each) for each in forms)
