@@ -29,13 +29,14 @@ Address = tuple[str, int]
 
 @dataclass(slots=True)
 class Tap:
-    """The growing raw bytes of one connection; `ftps_lab.wire.tap` fills it."""
+    """The growing raw bytes of one connection; `ftps_lab.wire.tap` fills it, unless nobody asks for them."""
 
     kind: Literal["control", "data"]
     peer: Address
     to_server: bytearray = field(default_factory=bytearray)
     to_client: bytearray = field(default_factory=bytearray)
     secret: bytes = b""
+    kept: bool = True
 
 
 class ConnectionLog:
@@ -128,10 +129,14 @@ class Recorder:
     Args:
         role: Whose record it is.
         began: Its start by the monotonic clock, to share times with another record; None for now.
+        keeps_wire: Whether to keep the raw bytes of connections, which takes time and memory.
     """
 
-    def __init__(self, role: Literal["genuine", "impostor"], began: float | None = None) -> None:
+    def __init__(
+        self, role: Literal["genuine", "impostor"], began: float | None = None, *, keeps_wire: bool = True
+    ) -> None:
         self.role = role
+        self._keeps_wire = keeps_wire
         self.connections: list[Connection] = []
         self.handshakes: list[Handshake] = []
         self.alerts: list[Alert] = []
@@ -150,8 +155,9 @@ class Recorder:
 
     def tap(self, kind: Literal["control", "data"], peer: Address) -> Tap:
         """Create a tap on a connection."""
-        tap = Tap(kind, peer)
-        self.taps.append(tap)
+        tap = Tap(kind, peer, kept=self._keeps_wire)
+        if tap.kept:
+            self.taps.append(tap)
         return tap
 
     def opened(self, kind: Literal["control", "data"], peer: Address, attack: str = "none") -> ConnectionLog:

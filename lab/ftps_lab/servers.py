@@ -105,6 +105,8 @@ class FtpsServer(Server):
         host: The address to bind.
         port: 0 lets the system choose; read `port` back after `start`.
         accounts: User → password and folder; if given, `password` and `spec`'s user are ignored.
+        keeps_wire: Whether it keeps the raw bytes for `wire`. The server behind an attacker does not: the wire is what
+            passes between client and attacker.
 
     Attributes:
         recorder: The recorder since the last `record`.
@@ -124,12 +126,14 @@ class FtpsServer(Server):
         host: str = "127.0.0.1",
         port: int = 0,
         accounts: Mapping[str, Account] | None = None,
+        keeps_wire: bool = True,
     ) -> None:
         self.spec = spec
         self.host = host
         self.port = port
         self._accounts = accounts
-        self.recorder = Recorder(spec.answers_as)
+        self._keeps_wire = keeps_wire
+        self.recorder = self._new_recorder(spec.answers_as)
         self._before: Recorder | None = None
         self._later: _Later | None = None
         self._root = root_path(root)
@@ -241,7 +245,7 @@ class FtpsServer(Server):
         if later is None:
             return
         if later.connections == 0:
-            self._before, self.recorder = self.recorder, Recorder(self.spec.answers_as)
+            self._before, self.recorder = self.recorder, self._new_recorder(self.spec.answers_as)
             self._ftpd.handler, self._later = later.handler, None
         else:
             later.connections -= 1
@@ -250,10 +254,13 @@ class FtpsServer(Server):
         """Start a new record; open connections keep writing to the old one."""
         self._record_since(time.monotonic())
 
+    def _new_recorder(self, role: Literal["genuine", "impostor"], began: float | None = None) -> Recorder:
+        return Recorder(role, began, keeps_wire=self._keeps_wire)
+
     def _record_since(self, began: float) -> None:
         """Start new records here and on the server behind at the same moment, so that their times are comparable."""
         self._before = None
-        self.recorder = Recorder(self.spec.answers_as if self._later is None else self._later.role, began)
+        self.recorder = self._new_recorder(self.spec.answers_as if self._later is None else self._later.role, began)
         if self._behind is not None:
             self._behind._record_since(began)  # noqa: SLF001 - one of us
 
@@ -333,7 +340,12 @@ class FtpsServer(Server):
         self._shown_behind |= {certificate.sha256 for certificate in shown if certificate is not None}
         if self._behind is None:
             self._behind = FtpsServer(
-                spec, root=self._root, password=self._password, host=self.host, accounts=self._accounts
+                spec,
+                root=self._root,
+                password=self._password,
+                host=self.host,
+                accounts=self._accounts,
+                keeps_wire=False,
             ).start()
         else:
             self._behind.change(spec)

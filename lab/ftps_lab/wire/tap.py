@@ -29,11 +29,16 @@ class TappedSocket:
 
     It also asks the kernel to acknowledge at once: TLS 1.3 with an ordinary server costs lftp 40 ms per connection,
     because its Nagle algorithm waits for the server's delayed acknowledgement (docs/lftp.md, "TLS 1.3").
+
+    Attributes:
+        received: How many bytes the client has sent so far.
+        was_reset: The client closed with RST.
     """
 
     def __init__(self, sock: socket.socket, tap: Tap) -> None:
         self._sock = sock
         self._tap = tap
+        self.received = 0
         self.was_reset = False
         self.acknowledge_at_once()
 
@@ -45,11 +50,6 @@ class TappedSocket:
         if hasattr(socket, "TCP_QUICKACK"):
             with contextlib.suppress(OSError):
                 self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-
-    @property
-    def received(self) -> int:
-        """How many bytes the client has sent so far."""
-        return len(self._tap.to_server)
 
     def peek(self) -> int | None:
         """The next byte, without consuming it; None if there is none, or the connection is gone."""
@@ -66,13 +66,14 @@ class TappedSocket:
         except ConnectionResetError:
             self.was_reset = True
             raise
-        self._tap.to_server += data
+        self._heard(data)
         return data
 
     def send(self, data: bytes) -> int:
         """Send what the kernel accepts and record that part."""
         sent = self._sock.send(data)
-        self._tap.to_client += data[:sent]
+        if self._tap.kept:
+            self._tap.to_client += data[:sent]
         return sent
 
     def note_secret(self, secret: bytes) -> None:
@@ -86,8 +87,13 @@ class TappedSocket:
                 data = self._sock.recv(65536, socket.MSG_DONTWAIT)
                 if not data:
                     break
-                self._tap.to_server += data
+                self._heard(data)
         self._sock.close()
+
+    def _heard(self, data: bytes) -> None:
+        self.received += len(data)
+        if self._tap.kept:
+            self._tap.to_server += data
 
 
 class TappedTls(MemoryTls):

@@ -89,6 +89,8 @@ def test_interceptor_offers_the_genuine_servers_tls_versions(
     client.quit()
     prove_testimonies_agree(lab, server)
     assert {handshake.version for handshake in server.testimony().handshakes} == {f"TLSv{version}"}
+    assert server.behind is not None
+    assert (bool(server.wire().records), server.behind.wire().records) == (True, ())  # one witness is enough
 
 
 @pytest.mark.parametrize("mode", MODES)

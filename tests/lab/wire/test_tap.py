@@ -180,6 +180,24 @@ def test_tls_shutdown_waits_until_close_notify_is_sent(lab: Lab) -> None:
                 assert not tls.unsent
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_wire_is_kept_only_where_it_is_asked_for(kept: bool) -> None:
+    near, far = socket.socketpair()
+    recorder = Recorder("genuine", keeps_wire=kept)
+    tap = recorder.tap("control", ("", 0))
+    with near, far:
+        raw = TappedSocket(far, tap)
+        near.sendall(b"USER x\r\nPASS behind\r\n")
+        assert raw.recv(8) == b"USER x\r\n"
+        raw.send(b"331\r\n")
+        raw.close()
+        assert near.recv(9) == b"331\r\n"
+    assert raw.received == 21
+    heard, said = (b"USER x\r\nPASS behind\r\n", b"331\r\n") if kept else (b"", b"")
+    assert (bytes(tap.to_server), bytes(tap.to_client)) == (heard, said)
+    assert [record.to_server for record in recorder.wire().records] == ([heard] if kept else [])
+
+
 def test_record_starts_an_empty_tap(lab: Lab) -> None:
     """A connection that is still open keeps writing to its old tap."""
     server = lab.serve("plain")
