@@ -30,7 +30,7 @@ def convert(data: object, kind: type[Converted]) -> Converted:
         msgspec.ValidationError: The data does not fit.
     """
     with _BUILDING:
-        return msgspec.convert(data, kind)  # noqa: TID251
+        return msgspec.convert(data, kind)  # noqa: TID251 - under the lock
 
 
 def decode(text: bytes | msgspec.Raw, kind: type[Converted]) -> Converted:
@@ -47,4 +47,4 @@ def decode(text: bytes | msgspec.Raw, kind: type[Converted]) -> Converted:
 
 @cache
 def _decode(kind: Hashable) -> Callable[[bytes | msgspec.Raw], Any]:
-    return msgspec.json.Decoder(kind).decode  # noqa: TID251
+    return msgspec.json.Decoder(kind).decode  # noqa: TID251 - `decode` holds the lock

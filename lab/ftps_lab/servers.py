@@ -303,7 +303,7 @@ class FtpsServer(Server):
         return replace(testimony, behind=self._behind.testimony())
 
     def wire(self) -> Wire:
-        """The raw bytes since `record`."""
+        """The raw bytes since `record`; none if they are not kept (`keeps_wire`)."""
         return self.recorder.wire()
 
     def finish(self, timeout: float = 5.0) -> Record:

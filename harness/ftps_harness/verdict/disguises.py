@@ -72,12 +72,10 @@ def in_pieces(forms: Iterable[bytes], public: Iterable[bytes], parts: Iterable[b
         parts: The texts, such as the arguments of commands.
     """
     texts = [_letters(part) for part in parts]
-    possible = _possible(
-        tuple(forms), {text[at : at + _PROBE] for text in texts for at in range(len(text) - _PROBE + 1)}
-    )
+    possible = _possible(tuple(forms), _windows(texts, _PROBE))
     if not possible:
         return False
-    pieces = _pieces(texts) - _pieces(map(_letters, public))
+    pieces = _windows(texts, _PIECE) - _windows(map(_letters, public), _PIECE)
     return any(_covered(form, pieces) >= _MOST * len(form) for form in possible)
 
 
@@ -103,8 +101,8 @@ def _index(forms: tuple[bytes, ...]) -> Mapping[bytes, Sequence[bytes]]:
     return index
 
 
-def _pieces(texts: Iterable[bytes]) -> set[bytes]:
-    return {text[at : at + _PIECE] for text in texts for at in range(len(text) - _PIECE + 1)}
+def _windows(texts: Iterable[bytes], size: int) -> set[bytes]:
+    return {text[at : at + size] for text in texts for at in range(len(text) - size + 1)}
 
 
 def _covered(form: bytes, pieces: set[bytes]) -> int:

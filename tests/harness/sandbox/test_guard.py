@@ -499,7 +499,7 @@ class TestHarness:
             raise KeyboardInterrupt
 
         def install_late(guarding: Guard) -> None:
-            time.sleep(delay)
+            time.sleep(delay)  # as on a busy machine: the interruption comes first
             install(guarding)
 
         monkeypatch.setattr(threading.Thread, "start", begin_and_interrupt)
