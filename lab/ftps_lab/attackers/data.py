@@ -165,7 +165,7 @@ class DataRelay:
         self._listener.hear_out()
         self._listener.close()
         if self._is_upload and self.client is not None:
-            self.client.hear_out(4 * UNREAD_READS)  # in TLS a read returns at most 16 KiB
+            self.client.hear_out(UNREAD_READS)
         source = self.client if self._is_upload else self.upstream
         if self._code == 226 or (source is not None and source.heard_all):  # the rest is already on its way
             return bool(self._verb) and self._code is None

@@ -20,8 +20,8 @@ How = Literal["closed", "cut", "reset"]
 """How a stream ended: properly (close_notify, or FIN without TLS), by FIN without close_notify in TLS, or by RST."""
 
 _CHUNK = 65536
-_BATCH = 1 << 16
-"""Maximum bytes to read before notifying the owner: in TLS each read returns at most one record, 16 KiB."""
+_ENCRYPTED = 1 << 18
+"""Bytes. The maximum size of a read in TLS: 16 records. Reading one at a time takes about a quarter longer."""
 _ENOUGH = 1 << 20
 """Bytes that may be queued for sending before the other end must pause."""
 
@@ -148,7 +148,7 @@ class Endpoint:
     def hear_out(self, reads: int) -> None:
         """Read what has already arrived, in at most `reads` reads."""
         for _ in range(reads):
-            if self._connecting or self._shaking or self._closed or self._hearing_ended or not self._hear(_CHUNK):
+            if self._connecting or self._shaking or self._closed or self._hearing_ended or not self._hear():
                 break
 
     # What the event loop calls.
@@ -228,9 +228,9 @@ class Endpoint:
             self._owner.opened(self)
             self._go_on()
 
-    def _hear(self, most: int = _BATCH) -> bool:
-        """Read what is available, about `most` bytes at most; False if there was nothing."""
-        taken, how = self._take(most)
+    def _hear(self) -> bool:
+        """Read once; False if there was nothing."""
+        taken, how = self._take()
         if taken:
             self._owner.received(self, taken)
         if how is not None and not self._closed:
@@ -240,16 +240,16 @@ class Endpoint:
                 self._heard_end(how)
         return bool(taken) or how is not None
 
-    def _take(self, most: int) -> tuple[bytes, How | None]:
+    def _take(self) -> tuple[bytes, How | None]:
         """The bytes that have arrived, and how the stream ended if it did."""
         taken = []
-        in_tls = self._stream is not self.raw
         try:
-            while data := self._stream.recv(_CHUNK):
+            if self._stream is self.raw:
+                data = self.raw.recv(_CHUNK)  # once, because the next bytes may be TLS: the owner decides
+                return data, None if data else "closed"
+            self._stream.feed(_ENCRYPTED)
+            while data := self._stream.held():
                 taken.append(data)
-                most -= len(data)
-                if most <= 0 or not in_tls:  # in clear, the next bytes may be TLS: the owner decides
-                    return b"".join(taken), None
         except (SSL.WantReadError, BlockingIOError):
             return b"".join(taken), None
         except SSL.ZeroReturnError:

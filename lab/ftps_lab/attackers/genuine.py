@@ -18,7 +18,7 @@ from OpenSSL import SSL
 
 from ftps_lab.attackers.endpoint import Endpoint, How, Owner
 from ftps_lab.errors import LabError
-from ftps_lab.wire.memory_tls import MemoryTls
+from ftps_lab.wire.memory_tls import MemoryTls, new_context
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -180,7 +180,7 @@ class _PinnedTls(MemoryTls):
 @cache
 def _client_context() -> SSL.Context:
     """A context for any version and any key: the fingerprint identifies the server."""
-    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context = new_context(SSL.TLS_CLIENT_METHOD)
     context.set_min_proto_version(SSL.TLS1_VERSION)
     context.set_cipher_list(b"DEFAULT:@SECLEVEL=0")
     return context

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from OpenSSL import SSL
 
 from ftps_lab.errors import LabError
+from ftps_lab.wire.memory_tls import new_context
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +61,7 @@ def server_context(
         raise LabError(
             f"a server cannot offer the TLS versions {list(versions)}: name at least one of {', '.join(VERSIONS)}"
         )
-    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context = new_context(SSL.TLS_SERVER_METHOD)
     try:
         if set(versions) & OUTDATED_VERSIONS or any(map(is_outdated, (certificate, *chain))):
             context.set_cipher_list(_ANYTHING_GOES)

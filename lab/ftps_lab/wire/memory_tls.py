@@ -1,4 +1,4 @@
-"""TLS over a socket through memory BIOs, one record at a time.
+"""TLS over a socket through memory BIOs, one record at a time or everything that has arrived.
 
 OpenSSL on a file descriptor would bypass any layer between it and the socket, such as the wire tap.
 """
@@ -18,14 +18,28 @@ _LARGE = 4096
 _RECORDS = 73728
 """Bytes of encrypted records moved to the socket at once: 64 KiB of content plus overhead."""
 
+_CONTENT = 16384
+"""Bytes. The maximum content of a record (RFC 8446 section 5.1)."""
+
+_PARTIAL_WRITE = 0x1
+"""SSL_MODE_ENABLE_PARTIAL_WRITE (openssl/ssl.h): pyOpenSSL sets it in every context, and does not export it."""
+
 _UNFINISHED = "closed before the handshake was finished"
+
+
+def new_context(method: int) -> SSL.Context:
+    """A context for `MemoryTls` that encrypts everything it is given in one call, not a record of 16 KiB per call."""
+    context = SSL.Context(method)
+    context.clear_mode(_PARTIAL_WRITE)
+    return context
 
 
 class MemoryTls(SSL.Connection):
     """Either side of TLS over a non-blocking socket, with the interface of `SSL.Connection`.
 
-    It feeds records one at a time: data that OpenSSL already holds would not make the socket readable, and the event
-    loop would wait for ever. Only the next record's header may be read as well, because its body is still to be read.
+    `recv` feeds records one at a time: data that OpenSSL already holds would not make the socket readable, and the
+    event loop would wait for ever. Only the next record's header may be read as well, because its body is still to be
+    read. `feed` and `held` need fewer reads, and a caller that always takes everything held.
 
     With `hold_tickets` (data connections) the TLS 1.3 session tickets wait until there is something else to send: lftp
     built with OpenSSL closes an upload without having read them, the kernel sends a reset, and the end of the upload is
@@ -66,7 +80,7 @@ class MemoryTls(SSL.Connection):
                 super().do_handshake()
             except SSL.WantReadError:
                 self.flush()
-                self._feed()
+                self._feed_record()
             except SSL.Error as error:
                 self.flush()
                 self._ended(str(error) or type(error).__name__)
@@ -85,23 +99,49 @@ class MemoryTls(SSL.Connection):
                 return super().recv(size, flags)
             except SSL.WantReadError:
                 try:
-                    self._feed()
+                    self._feed_record()
                 except SSL.WantReadError:
                     self.flush()  # before waiting for the peer, send what it may be waiting for
                     raise
 
+    def feed(self, size: int) -> bytes:
+        """Give OpenSSL what has arrived, at most `size` encrypted bytes, and return them.
+
+        Once the handshake is complete, a connection may use this and `held` instead of `recv`, but not both.
+
+        Raises:
+            SSL.WantReadError: Nothing has arrived.
+            SSL.SysCallError: The peer closed the connection.
+        """
+        try:
+            data: bytes = self.raw.recv(size)
+        except BlockingIOError:
+            raise SSL.WantReadError from None
+        if not data:
+            if not self._finished:
+                self.abandoned()
+                raise SSL.Error(_UNFINISHED)  # unlike an end of file, this makes pyftpdlib reply to a waiting client
+            raise SSL.SysCallError(-1, "Unexpected EOF")
+        self.bio_write(data)
+        return data
+
+    def held(self) -> bytes:
+        """The content of the next record that OpenSSL holds whole; raises like `SSL.Connection.recv`.
+
+        Call it after `feed` until it raises: the socket does not become readable for records already read from it.
+        """
+        try:
+            return super().recv(_CONTENT)
+        except SSL.WantReadError:
+            self.flush()  # as in `recv`
+            raise
+
     def send(self, data: Any, flags: int = 0) -> int:
         """Encrypt and send; raises WantWriteError without accepting anything while older bytes are waiting."""
         self._holding = False
-        if not self.flush():
+        if self._outgoing and not self.flush():
             raise SSL.WantWriteError
-        content, sent = memoryview(data), 0
-        try:
-            while sent < len(content):  # OpenSSL accepts one record, 16 KiB, at a time; one socket write sends them all
-                sent += super().send(content[sent:], flags)
-        except SSL.WantReadError:
-            if not sent:
-                raise
+        sent = super().send(data, flags) if data else 0
         self.flush()
         return sent
 
@@ -147,19 +187,9 @@ class MemoryTls(SSL.Connection):
     def handshake_ended(self, error: str) -> None:
         """The handshake has completed, or failed with OpenSSL's message in `error`; called once."""
 
-    def _feed(self) -> None:
-        """Give OpenSSL the rest of the current record, as far as it has arrived."""
-        ahead = HEADER if self._record_large else 0
-        try:
-            data = self.raw.recv(self._record_missing + ahead)
-        except BlockingIOError:
-            raise SSL.WantReadError from None
-        if not data:
-            if not self._finished:
-                self.abandoned()
-                raise SSL.Error(_UNFINISHED)  # unlike an end of file, this makes pyftpdlib reply to a waiting client
-            raise SSL.SysCallError(-1, "Unexpected EOF")
-        self.bio_write(data)
+    def _feed_record(self) -> None:
+        """Give OpenSSL the rest of the current record, as far as it has arrived; raises like `feed`."""
+        data = self.feed(self._record_missing + (HEADER if self._record_large else 0))
         if len(self._header) == HEADER:
             if len(data) < self._record_missing:
                 self._record_missing -= len(data)

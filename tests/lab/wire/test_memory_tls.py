@@ -80,6 +80,15 @@ class Pair:
                 got += self.ours.recv(65536)
         return got
 
+    def feed_available(self) -> bytes:
+        """The same with one read of everything that has arrived."""
+        got = b""
+        with suppress(SSL.WantReadError):
+            self.ours.feed(1 << 20)
+            while True:
+                got += self.ours.held()
+        return got
+
 
 @pytest.fixture(params=[ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
 def pair(request: pytest.FixtureRequest, certificates: dict[str, Certificate]) -> Iterator[Pair]:
@@ -88,8 +97,9 @@ def pair(request: pytest.FixtureRequest, certificates: dict[str, Certificate]) -
     pair.close()
 
 
+@pytest.mark.parametrize("way", ["receive_available", "feed_available"])
 @pytest.mark.parametrize("piece", [3, 7, 1000, 4096 + 22, 4096 + 27, RECORD, RECORD + 27, 1 << 20])
-def test_complete_record_is_returned_at_once(pair: Pair, piece: int) -> None:
+def test_complete_record_is_returned_at_once(pair: Pair, piece: int, way: str) -> None:
     """As soon as its last byte arrives, with or without the beginning of the next record."""
     contents = [os.urandom(size) for size in SIZES]
     records = [pair.encrypt(content) for content in contents]
@@ -97,7 +107,7 @@ def test_complete_record_is_returned_at_once(pair: Pair, piece: int) -> None:
     got = b""
     for start in range(0, len(stream), piece):
         pair.far.sendall(stream[start : start + piece])
-        got += pair.receive_available()
+        got += getattr(pair, way)()
         sent = min(start + piece, len(stream))
         whole = sum(end <= sent for end in ends)
         assert got == b"".join(contents[:whole])
@@ -113,6 +123,50 @@ def test_record_not_yet_returned_keeps_the_socket_readable(pair: Pair) -> None:
     assert pair.ours.raw.recv(1, socket.MSG_PEEK)
     with pytest.raises(SSL.ZeroReturnError):
         pair.ours.recv(65536)
+
+
+def test_end_after_content_in_the_same_read(pair: Pair) -> None:
+    """With `feed` and `held`: first the content, then the end, which close_notify or only FIN announces."""
+    pair.far.sendall(pair.encrypt(b"the last") + pair.close_notify())
+    pair.ours.feed(1 << 20)
+    assert pair.ours.held() == b"the last"
+    with pytest.raises(SSL.ZeroReturnError):
+        pair.ours.held()
+    pair.far.shutdown(socket.SHUT_WR)
+    with pytest.raises(SSL.SysCallError):
+        pair.ours.feed(1 << 20)
+
+
+@pytest.mark.parametrize("way", ["recv", "feed and held"])
+def test_answer_of_openssl_itself_leaves_before_waiting(certificates: dict[str, Certificate], way: str) -> None:
+    """Here the no_renegotiation alert (RFC 5246 section 7.2.2): without it a client that asked waits for ever."""
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    with near, far:
+        ours = MemoryTls(server_context(certificates["genuine"]), near)
+        ours.set_accept_state()
+        context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        context.set_max_proto_version(SSL.TLS1_2_VERSION)
+        client = SSL.Connection(context)
+        client.set_connect_state()
+        for _ in range(3):
+            with suppress(SSL.WantReadError):
+                client.do_handshake()
+            with suppress(SSL.WantReadError):
+                far.sendall(client.bio_read(65536))
+            with suppress(SSL.WantReadError):
+                ours.do_handshake()
+            with suppress(BlockingIOError):
+                client.bio_write(far.recv(65536, socket.MSG_DONTWAIT))
+        assert client.renegotiate()
+        with suppress(SSL.WantReadError):
+            client.do_handshake()
+        far.sendall(client.bio_read(65536))
+        if way != "recv":
+            ours.feed(65536)
+        with pytest.raises(SSL.WantReadError):
+            ours.recv(1) if way == "recv" else ours.held()
+        assert far.recv(65536, socket.MSG_DONTWAIT)[:1] == b"\x15"
 
 
 def test_send_accepts_everything_it_is_given(pair: Pair) -> None:
