@@ -242,14 +242,16 @@ class Endpoint:
 
     def _take(self) -> tuple[bytes, How | None]:
         """The bytes that have arrived, and how the stream ended if it did."""
-        taken = []
+        taken: list[bytes] = []
         try:
             if self._stream is self.raw:
                 data = self.raw.recv(_CHUNK)  # once, because the next bytes may be TLS: the owner decides
                 return data, None if data else "closed"
-            self._stream.feed(_ENCRYPTED)
-            while data := self._stream.held():
-                taken.append(data)
+            while not taken:  # what arrives may be no content: part of a record, or session tickets
+                self._stream.feed(_ENCRYPTED)
+                with contextlib.suppress(SSL.WantReadError):
+                    while True:
+                        taken.append(self._stream.held())
         except (SSL.WantReadError, BlockingIOError):
             return b"".join(taken), None
         except SSL.ZeroReturnError:
@@ -258,7 +260,7 @@ class Endpoint:
             return b"".join(taken), "cut"
         except (SSL.Error, OSError):
             return b"".join(taken), "reset"
-        return b"".join(taken), "closed"
+        return b"".join(taken), None
 
     def _heard_end(self, how: How) -> None:
         self._hearing_ended = True
