@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from ftps_harness.play.runner import ScenarioResult
     from ftps_harness.testing import LftpRunner, PinToolRequirement, ServerFactory, SetupVerifier
     from ftps_harness.testing.pinning import ToolUnderTest
+    from ftps_harness.testing.sealed import SealedFixtures
     from ftps_harness.testing.verification import Places
 
 _CLIENT = pytest.StashKey["Lftp"]()
 _PLACES: pytest.StashKey[Places] = pytest.StashKey()
+_SEALED: pytest.StashKey[SealedFixtures] = pytest.StashKey()
 _TOOL: pytest.StashKey[ToolUnderTest] = pytest.StashKey()
 _PROPERTY = "ftps-lab"
+_FIXTURE_PLACES = ("loopback", "sealed")
 _SHARED_RUNNERS = frozenset({"lftp_module", "lftp_session"})
 
 
@@ -38,10 +41,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="COMMAND",
         help='the pinning tool of the fixture pin_tool, such as "./pin.sh {host} {port}"',
     )
+    parser.addini(
+        "ftps_place", "where ftps_server and lftp live: loopback (default) or sealed (ftps-lab)", default="loopback"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Collect the versions used for the tests."""
+    """Collect the versions used for the tests, and declare our marker."""
+    config.addinivalue_line(
+        "markers", "ftps_place(place): where ftps_server and lftp live, 'loopback' or 'sealed' (ftps-lab)"
+    )
     config.pluginmanager.register(_TestedWith(), "ftps-lab-tested-with")
 
 
@@ -125,11 +134,11 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
     return None if outcome is None else outcome.explain_comparison(op, left, right)
 
 
-def _servers() -> Iterator[ServerFactory]:
+def _servers(request: pytest.FixtureRequest) -> Iterator[ServerFactory]:
     """Start FTPS servers: `ftps_server()` is self-signed for localhost; keywords are the keys of `[server]`."""
     from ftps_harness.testing import ServerFactory  # idle unless used
 
-    with ServerFactory() as factory:
+    with ServerFactory(_sealed(request)) as factory:
         yield factory
 
 
@@ -138,11 +147,11 @@ def _runner(request: pytest.FixtureRequest) -> Iterator[LftpRunner]:
     from ftps_harness.sandbox.home import Home  # idle unless used
     from ftps_harness.testing import LftpRunner
 
-    client = _client(request.config)
+    client, sealed = _client(request.config), _sealed(request)
     if request.scope == "function":
         request.node.user_properties.append((_PROPERTY, _versions(client)))
-    with Home() as home:
-        yield LftpRunner(client, home)
+    with Home(sealed.place.parent, sealed.place.inside) if sealed else Home() as home:
+        yield LftpRunner(client, home, sealed=sealed)
 
 
 @pytest.fixture
@@ -255,6 +264,35 @@ def _places(config: pytest.Config, client: Lftp) -> Places:
         config.stash[_PLACES] = Places(client.path)
         config.add_cleanup(config.stash[_PLACES].close)
     return config.stash[_PLACES]
+
+
+def _sealed(request: pytest.FixtureRequest) -> SealedFixtures | None:
+    """The sealed place of the whole session if a fixture is to be there, else None."""
+    from ftps_harness.errors import HarnessError  # idle unless used
+    from ftps_harness.sandbox.sandbox import Unavailable
+    from ftps_lab.errors import LabError
+
+    config = request.config
+    marker = request.node.get_closest_marker("ftps_place")
+    place = config.getini("ftps_place") if marker is None else "".join(map(str, marker.args))
+    if place not in _FIXTURE_PLACES:
+        where = "ini option" if marker is None else "marker"
+        pytest.fail(f"{where} ftps_place: {place!r} is no place; use {' or '.join(_FIXTURE_PLACES)}", pytrace=False)
+    if place == "loopback":
+        return None
+    if _SEALED not in config.stash:
+        from ftps_harness.sandbox.signals import undisturbed
+        from ftps_harness.testing.sealed import SealedFixtures
+
+        lftp = _client(config).path
+        try:
+            config.stash[_SEALED] = undisturbed(lambda: SealedFixtures(lftp, config.rootpath))
+        except Unavailable as why:
+            pytest.skip(str(why))
+        except (HarnessError, LabError) as error:
+            pytest.fail(str(error), pytrace=False)
+        config.add_cleanup(config.stash[_SEALED].close)
+    return config.stash[_SEALED]
 
 
 def _versions(client: Lftp) -> str:

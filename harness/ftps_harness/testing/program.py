@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from ftps_harness.client.lftp.binary import environment
-from ftps_harness.play.places.loopback import Loopback
 from ftps_harness.report.plain import harmless, lines_of
 from ftps_harness.testing import arguments
 from ftps_harness.testing.arguments import ArgumentError, shown_value
+from ftps_harness.verdict.traffic import attempts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from ftps_harness.play.places.loopback import Place
     from ftps_harness.sandbox.home import Home
     from ftps_harness.words import Folder
 
@@ -38,8 +39,8 @@ class ProgramResult:
         stdout: Its standard output.
         stderr: Its standard error.
         truncated: A stream was longer than `ftps_harness.sandbox.process.OUTPUT_LIMIT` bytes; the rest is lost.
-        refused: What it, or a program that it had started, tried to reach on other machines, a phrase each. Empty where
-            the kernel supports no guard (`ftps-lab doctor`).
+        refused: What it, or a program that it had started, tried to reach on other machines, a phrase each. On loopback
+            empty where the kernel supports no guard (`ftps-lab doctor`).
     """
 
     argv: tuple[str, ...]
@@ -99,6 +100,8 @@ def run(  # all but two are keyword-only
     cwd: Folder,
     env: Mapping[str, str] | None,
     timeout: float,
+    place: Place,
+    host: str,
 ) -> ProgramResult:
     """Run a program as lftp is run: HOME and little else in its environment, in its own session; no process survives.
 
@@ -109,6 +112,8 @@ def run(  # all but two are keyword-only
         cwd: Its working folder.
         env: Additional environment variables.
         timeout: Seconds until all remaining processes are killed.
+        place: Where it runs.
+        host: The host that it is to connect to; other programs of a sealed place look the name up too.
 
     Raises:
         HarnessError: It cannot be started.
@@ -116,8 +121,9 @@ def run(  # all but two are keyword-only
     """
     words = _words(argv, values)
     variables = environment(home) | _variables(env)
-    start = Loopback().starter(home)
-    finished = start(words, env=variables, cwd=home.folder(cwd), timeout=timeout)
+    place.address_of(host)
+    place.watch()
+    finished = place.starter(home)(words, env=variables, cwd=home.folder(cwd), timeout=timeout)
     home.reopen()  # the program may have closed it
     return ProgramResult(
         argv=tuple(words),
@@ -128,8 +134,14 @@ def run(  # all but two are keyword-only
         stdout=finished.stdout,
         stderr=finished.stderr,
         truncated=finished.truncated,
-        refused=finished.refused,
+        refused=_refused(place, host),
     )
+
+
+def _refused(place: Place, host: str) -> tuple[str, ...]:
+    """What the program tried to reach outside the lab."""
+    traffic = place.traffic()
+    return tuple(place.refused() if traffic is None else attempts(traffic, names=[host]))
 
 
 def _words(argv: object, values: Mapping[str, str]) -> list[str]:

@@ -8,6 +8,7 @@ from types import EllipsisType
 from typing import TYPE_CHECKING
 
 from ftps_harness.play.attempt import Request
+from ftps_harness.play.places.loopback import Loopback
 from ftps_harness.scenario.files import destination
 from ftps_harness.testing import arguments, program
 from ftps_harness.testing.arguments import ArgumentError, at_the_tests_line
@@ -16,12 +17,14 @@ from ftps_harness.testing.servers import ServerHandle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from ftps_harness.client.lftp import Lftp
     from ftps_harness.play.attempt import Attempt
     from ftps_harness.sandbox.home import Home
     from ftps_harness.testing.arguments import Content, Rc
+    from ftps_harness.testing.sealed import SealedFixtures
     from ftps_harness.words import Folder
 
 __tracebackhide__ = arguments.hidden
@@ -32,15 +35,24 @@ _SECONDS = 30.0
 class LftpRunner:
     """The fixture `lftp`: call it to run lftp against a server. HOME persists between calls.
 
+    Args:
+        client: The lftp to run.
+        home: The sealed HOME; in a sealed place, one of that place.
+        timeout: The default time limit for a run, in seconds.
+        sealed: The sealed place to run it in; None for loopback.
+
     Attributes:
         client: The lftp to run.
         home: The sealed HOME.
     """
 
-    def __init__(self, client: Lftp, home: Home, timeout: float = _SECONDS) -> None:
+    def __init__(
+        self, client: Lftp, home: Home, timeout: float = _SECONDS, sealed: SealedFixtures | None = None
+    ) -> None:
         self.client = client
         self.home = home
         self._timeout = timeout
+        self._sealed = sealed
         self._rc: str | bytes | EllipsisType | None = None
 
     @at_the_tests_line("lftp")
@@ -66,7 +78,7 @@ class LftpRunner:
             rc: ``~/.lftp/rc``: text, or bytes or a file, used verbatim. If omitted, the previous run's rc stays;
                 None removes it.
             run: ``list``, ``get``, ``put``, ``mirror``, or literal lftp commands.
-            host: The host name that the user types; any name leads to the lab.
+            host: The host name that the user types; any name leads to the lab, and in a sealed place any address.
             user: None for the server's; ``anonymous`` for lftp's own anonymous login.
             password: None for the server's, which is valid for any user.
             cwd: lftp's working folder.
@@ -79,7 +91,7 @@ class LftpRunner:
             HarnessError: lftp cannot be run.
             ArgumentError: An argument is invalid.
         """
-        _check_server(server)
+        self._check_server(server)
         arguments.check_lftp(run=run, host=host, user=user, password=password, cwd=cwd, files=files, timeout=timeout)
         values = self._values(server, host, user, password)
         self._put_files(files or {}, cwd, values)
@@ -92,7 +104,9 @@ class LftpRunner:
             cwd=cwd,
             timeout=self._timeout if timeout is None else timeout,
         )
-        return TestOutcome.of(self._with_rc(server.session.attempt(request, home=self.home, client=self.client)))
+        with self._turn():
+            server.move_to(host)
+            return TestOutcome.of(self._with_rc(server.session.attempt(request, home=self.home, client=self.client)))
 
     @at_the_tests_line("lftp.program")
     def program(
@@ -114,7 +128,8 @@ class LftpRunner:
             argv: The command, without a shell. Texts may use ``{lftp}`` and ``{host}``, and with a server ``{port}``,
                 ``{user}`` and ``{password}``.
             server: The server that provides these values.
-            host: The value of ``{host}``. Names lead to the lab for lftp only; a program connects to ``localhost``.
+            host: The value of ``{host}``. On loopback names lead to the lab for lftp only, and a program connects to
+                ``localhost``.
             cwd: Its working folder.
             env: Additional environment variables.
             timeout: Time limit in seconds.
@@ -124,11 +139,23 @@ class LftpRunner:
             ArgumentError: An argument is invalid.
         """
         if server is not None:
-            _check_server(server)
+            self._check_server(server)
         arguments.check_program(host=host, cwd=cwd, timeout=timeout)
         self._rc = ...  # an rc from an earlier call must not overwrite the program's
         limit = self._timeout if timeout is None else timeout
-        return program.run(self.home, argv, values=self._values(server, host), cwd=cwd, env=env, timeout=limit)
+        with self._turn():
+            if server is not None:
+                server.move_to(host)
+            return program.run(
+                self.home,
+                argv,
+                values=self._values(server, host),
+                cwd=cwd,
+                env=env,
+                timeout=limit,
+                place=self._sealed.place if self._sealed else Loopback(),
+                host=host,
+            )
 
     def _put_files(self, files: Mapping[str, Content], cwd: Folder, values: Mapping[str, str]) -> None:
         """Write all files, or none if one of them is invalid."""
@@ -172,6 +199,18 @@ class LftpRunner:
         if server is not None:
             values |= {"port": str(server.port), "user": user or server.user, "password": password or server.password}
         return values
+
+    def _turn(self) -> AbstractContextManager[object]:
+        return self._sealed.turn if self._sealed else contextlib.nullcontext()
+
+    def _check_server(self, server: ServerHandle) -> None:
+        _check_server(server)
+        if server.sealed is not self._sealed:
+            names = ["loopback" if each is None else "sealed" for each in (server.sealed, self._sealed)]
+            raise ArgumentError(
+                f"lftp({server!r}): the server is in the place {names[0]}, and this lftp in {names[1]}; give both "
+                f'fixtures the same place, by the marker ftps_place("{names[0]}") or the ini option ftps_place'
+            )
 
 
 def _check_server(server: object) -> None:

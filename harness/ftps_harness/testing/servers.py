@@ -1,4 +1,7 @@
-"""The fixture `ftps_server`: FTPS servers in threads of the test's own process, and certificates for them."""
+"""The fixture `ftps_server`: FTPS servers, and certificates for them.
+
+On loopback they run in threads of the test's own process.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
     from ftps_harness.sandbox.secrets import Secrets
     from ftps_harness.testing.keys import CertificateKeys, ServerKeys
+    from ftps_harness.testing.sealed import SealedFixtures
     from ftps_lab.interface import Server
     from ftps_lab.testimony import Testimony
 
@@ -83,8 +87,13 @@ class ServerHandle:
 
     @property
     def port(self) -> int:
-        """The port on which it listens, on loopback."""
+        """The port on which it listens."""
         return self.server.port
+
+    @property
+    def sealed(self) -> SealedFixtures | None:
+        """The sealed place that it runs in; None on loopback."""
+        return self._factory.sealed
 
     @property
     def certificate(self) -> Certificate | None:
@@ -141,6 +150,11 @@ class ServerHandle:
         self._declared = self._factory.spec(self._declared, keywords)
         self.session.change(self._complete(self._declared))
 
+    def move_to(self, host: str) -> None:
+        """Listen at the address to which a host leads, which is another one only in a sealed place."""
+        if self.sealed is not None and not self.session.is_at(host):
+            self.session.serve(self.spec, host=host)
+
     def testimony(self) -> Testimony:
         """The server's testimony since the start of the last lftp run."""
         return self.session.server.testimony()
@@ -167,9 +181,14 @@ class ServerHandle:
 
 
 class ServerFactory:
-    """The fixture `ftps_server`: each call starts a server."""
+    """The fixture `ftps_server`: each call starts a server.
 
-    def __init__(self) -> None:
+    Args:
+        sealed: The sealed place to start them in; None for loopback.
+    """
+
+    def __init__(self, sealed: SealedFixtures | None = None) -> None:
+        self.sealed = sealed
         self._stack = ExitStack()
         self._specs: dict[str, CertificateSpec] = {}
         self._issued: dict[str, Certificate] = {}
@@ -188,12 +207,16 @@ class ServerFactory:
             **keywords: The keys of ``[server]``; `certificate` is a certificate or a table of ``[certificates.*]``.
 
         Raises:
-            ArgumentError: A keyword is invalid.
+            ArgumentError: A keyword is invalid, or a sealed place already has a server.
             LabError: The server cannot be started.
         """
         spec = self.spec(ServerSpec(protocol="plain"), {"protocol": "explicit", "certificate": {}, **keywords})
-        session = self._stack.enter_context(Session())
-        handle = ServerHandle(self, spec, session, self._stack.enter_context(Folder("server")).path)
+        enter, sealed = self._stack.enter_context, self.sealed
+        if sealed is not None:
+            enter(sealed.only_server())
+        session = enter(Session(sealed.place if sealed else None))
+        folder = enter(Folder("server", sealed.files if sealed else None)).path
+        handle = ServerHandle(self, spec, session, folder)
         self._stack.callback(handle.stop)
         return handle
 

@@ -6,6 +6,7 @@ that was reached or tried, there is no witness.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import struct
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from ftps_lab.testimony import WireRecord
 from ftps_lab.wire.flows import KEPT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from ftps_lab.testimony import Testimony, Wire
     from ftps_lab.wire import Flow, Traffic
@@ -73,15 +74,12 @@ def elsewhere(
     reached: list[str] = []
     strangers: list[WireRecord] = []
     tried: list[str] = []
-    expected = {form for name in names for form in (name.rstrip("."), name.rstrip(".").lower())}
+    expected = _expected(names)
     for flow in traffic.flows:
         if (mine := next((each for each in declared if each.fits(flow, server)), None)) is not None:
             mine.flow = flow
-        elif (name := _name_asked_for(flow)) is not None:
-            if name not in expected:
-                tried.append(f"the address of {name!r}")
-        elif flow.protocol == "tcp" and flow.state != "open":
-            tried.append(f"{_phrase(flow)}: {'refused' if flow.state == 'refused' else 'no answer'}")
+        elif (phrase := _attempt(flow, expected)) is not None:
+            tried += [phrase] if phrase else []
         else:
             reached.append(_phrase(flow))
             strangers.append(WireRecord("control", flow.client, flow.to_server, flow.to_client))
@@ -92,6 +90,37 @@ def elsewhere(
         tuple(strangers),
         tuple(stream for flow in traffic.flows for stream in (flow.to_server, flow.to_client)),
     )
+
+
+def attempts(traffic: Traffic, *, names: Iterable[str]) -> tuple[str, ...]:
+    """What a program tried to reach on other machines, a phrase each, whatever servers of the lab it reached.
+
+    Args:
+        traffic: Everything on the loopback.
+        names: The names that it was given: looking them up is normal.
+    """
+    expected = _expected(names)
+    found = []
+    for flow in traffic.flows:
+        phrase = _attempt(flow, expected)
+        if phrase is None and flow.protocol != "tcp":
+            phrase = _phrase(flow)
+        if phrase and (flow.server == _RESOLVER or not ipaddress.ip_address(flow.server[0]).is_loopback):
+            found.append(phrase)
+    return tuple(dict.fromkeys(found))
+
+
+def _expected(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(form for name in names for form in (name.rstrip("."), name.rstrip(".").lower()))
+
+
+def _attempt(flow: Flow, expected: Collection[str]) -> str | None:
+    """A phrase for an unanswered attempt, empty for an expected one; None for a connection or datagram."""
+    if (name := _name_asked_for(flow)) is not None:
+        return "" if name in expected else f"the address of {name!r}"
+    if flow.protocol == "tcp" and flow.state != "open":
+        return f"{_phrase(flow)}: {'refused' if flow.state == 'refused' else 'no answer'}"
+    return None
 
 
 @dataclass(frozen=True, slots=True)

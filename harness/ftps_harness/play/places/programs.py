@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SEARCH_PATH = "/usr/local/bin:/usr/bin:/bin"
 """Where ``#!/usr/bin/env NAME`` finds its program: inside, PATH is the same as in a cron job."""
 
-_SHARED = (Path("/tmp"), Path("/dev/shm"), Path("/var/tmp"))  # noqa: S108 - hidden inside, not used
+SHARED = (Path("/tmp"), Path("/dev/shm"), Path("/var/tmp"))  # noqa: S108 - hidden inside, not used
 """Folders from which only the program itself is shown: the sandbox has its own, and these hold other users' files."""
 
 _FIRST_LINES = 4096
@@ -45,7 +45,7 @@ def needed(program: Path) -> list[Path]:
             needs its folder.
     """
     first = Path(os.path.abspath(program))  # noqa: PTH100 - not `resolve`: keep the names of links
-    found: set[Path] = set() if first.parent in _SHARED else {first.parent}
+    found: set[Path] = set() if first.parent in SHARED else {first.parent}
     seen: set[Path] = set()
     left = [first]
     while left:
@@ -53,7 +53,7 @@ def needed(program: Path) -> list[Path]:
         if path in seen or not path.exists():
             continue
         seen.add(path)
-        found.add(path if path.parent in _SHARED else path.parent)
+        found.add(path if path.parent in SHARED else path.parent)
         if (prefix := _prefix(path)) is not None:
             found.add(prefix)
             found.update(_python_folders(path, prefix))

@@ -69,6 +69,7 @@ class Sealed:
         programs: The programs and scripts to start in it; what they need to start (`programs.needed`) stays visible
             wherever it is.
         authority: The authority in its trust store; None for a new one.
+        folders: Further folders that stay visible, read-only.
         wait: Wait until it has started. Otherwise call `wait` before anything else.
 
     Raises:
@@ -87,7 +88,12 @@ class Sealed:
     _typed = "localhost"
 
     def __init__(
-        self, programs: Sequence[Path] = (), authority: Certificate | None = None, *, wait: bool = True
+        self,
+        programs: Sequence[Path] = (),
+        authority: Certificate | None = None,
+        *,
+        folders: Sequence[Path] = (),
+        wait: bool = True,
     ) -> None:
         with contextlib.ExitStack() as stack:
             try:
@@ -101,7 +107,7 @@ class Sealed:
             self._system.mkdir()
             replaced = _system_files(self._system)
             self._write_hosts()
-            visible = {str(path) for program in programs for path in needed(program)}
+            visible = {str(path) for program in programs for path in needed(program)} | {*map(str, folders)}
             self.visible = tuple(map(Path, sorted(visible)))
             self._sandbox = stack.enter_context(
                 Sandbox(

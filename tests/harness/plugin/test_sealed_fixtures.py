@@ -1,0 +1,198 @@
+"""The fixtures in the place `sealed`: real names, ports and addresses, all traffic captured, and no way out."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.harness.verdict.outcomes import EVERYTHING, NO_VERIFICATION, leaked, pinned
+
+from ftps_harness.sandbox.home import Home
+from ftps_harness.testing import ArgumentError, LftpRunner, ServerFactory
+from ftps_harness.testing.sealed import SealedFixtures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ftps_harness.client.lftp import Lftp
+
+pytest_plugins = ["pytester"]
+pytestmark = [pytest.mark.lftp, pytest.mark.usefixtures("nothing_left")]
+
+NAME = "backup.example.org"
+OUTSIDE = "192.0.2.77"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stands for pytest's rootdir."""
+    return tmp_path_factory.mktemp("project")
+
+
+@pytest.fixture(scope="module")
+def sealed(sealed_here: None, client: Lftp, project: Path) -> Iterator[SealedFixtures]:
+    place = SealedFixtures(client.path, project)
+    yield place
+    place.close()
+
+
+class Lab:
+    """What a test in another repository gets from the plugin."""
+
+    def __init__(self, servers: ServerFactory, lftp: LftpRunner) -> None:
+        self.servers = servers
+        self.lftp = lftp
+
+
+@pytest.fixture
+def lab(sealed: SealedFixtures, client: Lftp) -> Iterator[Lab]:
+    with ServerFactory(sealed) as servers, Home(sealed.place.parent, sealed.place.inside) as home:
+        yield Lab(servers, LftpRunner(client, home, timeout=20, sealed=sealed))
+
+
+def test_real_name_and_port_without_a_setting_of_ours(lab: Lab) -> None:
+    server = lab.servers(certificate={"names": [NAME]})
+    outcome = lab.lftp(server, rc=pinned(server), run=EVERYTHING, host=NAME).check("accepted", exposed=())
+    assert server.port == 21
+    assert not any("dns:name" in word for word in outcome.attempt.run.argv)
+    lab.lftp(server, host="other.example.org").check("rejected", reasons="hostname")
+    server.rotate(role="impostor")
+    lab.lftp(server, host=NAME).check("rejected", reasons="untrusted")
+    outcome = lab.lftp(server, rc=NO_VERIFICATION, host=NAME)
+    assert leaked(outcome) == ("exposed", {"password", "payload"}, {"impostor"})
+
+
+@pytest.mark.parametrize("host", [OUTSIDE, "2001:db8::7", "::1", "127.0.0.1"])
+def test_any_address_leads_to_the_server(lab: Lab, host: str) -> None:
+    server = lab.servers(certificate={"names": [host]})
+    lab.lftp(server, rc=pinned(server), host=host).check("accepted")
+    lab.lftp(server).check("rejected", reasons="hostname")  # and localhost again
+
+
+@pytest.mark.parametrize(
+    "line", [f"open -u me,pw ftp://{OUTSIDE}; ls", f"set ftp:proxy ftp://{OUTSIDE}", f"set dns:name/{NAME} {OUTSIDE}"]
+)
+def test_rc_that_leads_elsewhere_reaches_nothing_and_is_seen(lab: Lab, line: str) -> None:
+    server = lab.servers(certificate={"names": [NAME]})
+    rc = pinned(server, f"set net:max-retries 1\nset net:timeout 2\n{line}\n")
+    outcome = lab.lftp(server, rc=rc, host=NAME)
+    assert outcome.verdict not in {"accepted", "rejected"}
+    assert OUTSIDE in " ".join(outcome.attempt.exposure.elsewhere.tried)
+
+
+def test_one_server_at_a_time(sealed: SealedFixtures) -> None:
+    for _ in range(2):  # the place is free again once its server has ended
+        with ServerFactory(sealed) as servers:
+            assert servers().port == 21
+            with pytest.raises(ArgumentError, match=r"only one at a time; change it with server\.rotate"):
+                servers()
+    with ServerFactory(sealed) as servers:
+        assert servers(protocol="implicit").port == 990
+
+
+def test_program_sees_names_and_reaches_nothing_else(lab: Lab) -> None:
+    server = lab.servers(certificate={"names": [NAME]})
+    connect = "import socket, sys; print(socket.create_connection((sys.argv[1], int(sys.argv[2])), 2).recv(3))"
+    fine = lab.lftp.program([sys.executable, "-c", connect, "{host}", "{port}"], server=server, host=NAME).check()
+    assert b"220" in fine.stdout
+    for target in (OUTSIDE, "elsewhere.example"):
+        tried = lab.lftp.program([sys.executable, "-c", connect, target, "21"], server=server, host=NAME)
+        assert tried.exit_code == 1
+        assert target in " ".join(tried.refused)
+        with pytest.raises(AssertionError):
+            tried.check(1)
+    datagram = f"import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('{OUTSIDE}', 9))"
+    assert OUTSIDE in " ".join(lab.lftp.program([sys.executable, "-c", datagram]).refused)
+    knock = "import socket; print(socket.socket().connect_ex(('127.0.0.1', 2999)))"
+    lab.lftp.program([sys.executable, "-c", knock]).check()  # a closed port of this machine is no other machine
+
+
+def test_program_of_the_project_writes_a_pin(lab: Lab, project: Path) -> None:
+    tool = project / "pin.sh"
+    tool.write_text('#!/bin/sh\ncp "$1" ~/.lftp/pin.crt && echo "set ssl:ca-file ~/.lftp/pin.crt" > ~/.lftp/rc\n')
+    tool.chmod(0o755)
+    server = lab.servers(certificate={"names": [NAME]})
+    lab.lftp.program([tool, server.pin]).check()
+    lab.lftp(server, host=NAME).check("accepted")
+    server.rotate(role="impostor")
+    lab.lftp(server, host=NAME).check("rejected", reasons="untrusted")
+    assert lab.lftp.program(["sh", "-c", f"echo x > {project}/y"]).exit_code != 0, "the project is read-only"
+    assert lab.lftp.program(["ls", str(Path(__file__).parent)]).exit_code != 0, "other folders are hidden"
+
+
+def test_daemon_does_not_survive(lab: Lab) -> None:
+    """The run lasts as long as it does, and no longer than its time limit."""
+    done = lab.lftp.program(["sh", "-c", "setsid sleep 4711 >/dev/null 2>&1 </dev/null &"], timeout=0.5)
+    assert done.timed_out
+    running = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended meanwhile
+            running.append(path.read_bytes())
+    assert not [words for words in running if words.startswith(b"sleep\x004711")]
+
+
+def test_fixtures_in_different_places_are_refused(lab: Lab) -> None:
+    with ServerFactory() as servers:
+        server = servers()
+        with pytest.raises(ArgumentError, match=r"the server is in the place loopback, and this lftp in sealed"):
+            lab.lftp(server)
+        with pytest.raises(ArgumentError, match="place loopback"):
+            lab.lftp.program(["true"], server=server)
+
+
+TESTS = """
+import socket
+import pytest
+
+def reach(server):
+    socket.create_connection(("127.0.0.1", server.port), 2).close()
+
+def test_default(ftps_server, lftp):
+    server = ftps_server()
+    reach(server)
+    assert lftp(server).reasons == {"untrusted"}
+
+@pytest.mark.ftps_place("sealed")
+def test_marked(ftps_server, lftp):
+    server = ftps_server(certificate={"names": ["backup.example.org"]})
+    assert server.port == 21
+    rc = f'set ssl:ca-file "{server.pin}"'
+    assert lftp(server, rc=rc, host="backup.example.org").verdict == "accepted"
+
+@pytest.mark.ftps_place("loopback")
+def test_marked_back(ftps_server):
+    reach(ftps_server())
+
+@pytest.mark.ftps_place("moon")
+def test_no_place(ftps_server):
+    pass
+"""
+
+
+@pytest.mark.usefixtures("sealed_here")
+def test_marker_and_ini_option_choose_the_place(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(TESTS)
+    words = ("--strict-markers", "-W", "error", "-p", "no:cacheprovider")
+    result = pytester.runpytest_subprocess(*words)
+    result.assert_outcomes(passed=3, errors=1)
+    result.stdout.fnmatch_lines(["*marker ftps_place: 'moon' is no place; use loopback or sealed*"])
+    result = pytester.runpytest_subprocess(*words, "-o", "ftps_place=sealed", "--deselect", "*::test_no_place")
+    result.stdout.fnmatch_lines(["*ConnectionRefusedError*"])
+    result.assert_outcomes(passed=2, failed=1, errors=1)
+
+
+def test_without_sandbox_it_is_skipped_with_the_reason(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        "import ftps_harness.play.places.sealed as sealed\n"
+        "from ftps_harness.sandbox.sandbox import Unavailable\n"
+        "def none(*_, **__):\n    raise Unavailable('no user namespaces here')\n"
+        "import ftps_harness.testing.sealed as fixtures\n"
+        "fixtures.Sealed = none\n"
+    )
+    pytester.makepyfile(TESTS)
+    result = pytester.runpytest_subprocess("-rs", "-p", "no:cacheprovider", "-k", "test_marked and not back")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["*no user namespaces here*"])
