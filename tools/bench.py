@@ -69,7 +69,7 @@ class Effort:
 
 
 _MORE_ROUNDS = 3
-"""The catalogue has this many times the rounds: one ratio of whole commands is a tenth off, a median of 5 a twentieth."""
+"""The catalogue gets more rounds: one ratio of whole commands is a tenth off, and a median of 5 a twentieth."""
 
 QUICK = Effort(rounds=1, steps=10, mib=4, scenarios=5, warm=False)
 
