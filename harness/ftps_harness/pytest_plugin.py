@@ -27,6 +27,7 @@ _SEALED: pytest.StashKey[SealedFixtures] = pytest.StashKey()
 _TOOL: pytest.StashKey[ToolUnderTest] = pytest.StashKey()
 _PROPERTY = "ftps-lab"
 _FIXTURE_PLACES = ("loopback", "sealed")
+_WIDER = {f"{name}_{scope}": scope for name in ("ftps_server", "lftp") for scope in ("module", "session")}
 _SHARED_RUNNERS = frozenset({"lftp_module", "lftp_session"})
 
 
@@ -272,27 +273,51 @@ def _sealed(request: pytest.FixtureRequest) -> SealedFixtures | None:
     from ftps_harness.sandbox.sandbox import Unavailable
     from ftps_lab.errors import LabError
 
-    config = request.config
-    marker = request.node.get_closest_marker("ftps_place")
-    place = config.getini("ftps_place") if marker is None else "".join(map(str, marker.args))
-    if place not in _FIXTURE_PLACES:
-        where = "ini option" if marker is None else "marker"
-        pytest.fail(f"{where} ftps_place: {place!r} is no place; use {' or '.join(_FIXTURE_PLACES)}", pytrace=False)
+    config, place = request.config, _place_of(request.node)
     if place == "loopback":
         return None
+    if _SEALED in config.stash and config.stash[_SEALED].place.broken:  # an interrupted call leaves it unusable
+        config.stash[_SEALED].close()
+        del config.stash[_SEALED]
     if _SEALED not in config.stash:
-        from ftps_harness.sandbox.signals import undisturbed
+        from ftps_harness.sandbox.signals import deferring
         from ftps_harness.testing.sealed import SealedFixtures
 
         lftp = _client(config).path
         try:
-            config.stash[_SEALED] = undisturbed(lambda: SealedFixtures(lftp, config.rootpath))
+            made = deferring(lambda: SealedFixtures(lftp, config.rootpath), SealedFixtures.close)
         except Unavailable as why:
             pytest.skip(str(why))
         except (HarnessError, LabError) as error:
             pytest.fail(str(error), pytrace=False)
-        config.add_cleanup(config.stash[_SEALED].close)
+        config.stash[_SEALED] = made
+        config.add_cleanup(made.close)
     return config.stash[_SEALED]
+
+
+def _place_of(node: pytest.Item | pytest.Collector) -> str:
+    """The place that the fixtures of a test, module or session get."""
+    marker = node.get_closest_marker("ftps_place")
+    if marker is None:
+        place, where = node.config.getini("ftps_place"), "ini option"
+    else:
+        place, where = "".join(map(str, (*marker.args, *marker.kwargs.values()))), "marker"
+    if place not in _FIXTURE_PLACES:
+        pytest.fail(f"{where} ftps_place: {place!r} is no place; use {' or '.join(_FIXTURE_PLACES)}", pytrace=False)
+    return str(place)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuse a marker that does not reach a fixture of a wider scope: the test would run somewhere else."""
+    for name in getattr(item, "fixturenames", ()):
+        if name in _WIDER:
+            node = item.getparent(pytest.Module if _WIDER[name] == "module" else pytest.Session)
+            if node is not None and _place_of(node) != _place_of(item):
+                pytest.fail(
+                    f"marker ftps_place: {name} is shared, so it lives in {_place_of(node)}; mark the whole module for "
+                    "the fixtures of a module, and use the ini option ftps_place for those of the session",
+                    pytrace=False,
+                )
 
 
 def _versions(client: Lftp) -> str:

@@ -86,5 +86,30 @@ def undisturbed(work: Callable[[], Made]) -> Made:
     return made
 
 
+def deferring(work: Callable[[], Made], undo: Callable[[Made], object]) -> Made:
+    """Do something short as `undisturbed` does, in a process that does not end with us: undo it and tell its owner.
+
+    Raises:
+        KeyboardInterrupt: A signal arrived; from now on signals do what they did before.
+    """
+    heard: list[bool] = []
+    before = {each: handler for each in _ENDING if (handler := signal.getsignal(each)) is not None}
+    try:
+        with on_shutdown_signal(lambda: heard.append(True)):
+            made = work()
+    except Exception:
+        if heard:
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        if heard:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+    if heard:
+        undo(made)
+        raise KeyboardInterrupt
+    return made
+
+
 def _raise() -> None:
     raise AskedToEnd

@@ -87,7 +87,7 @@ def enter_shared(folder: str, visible: Sequence[str], replaced: Mapping[str, str
         if f"/{name.split('/')[0]}" in emptied:
             Path("/", name).mkdir(mode=0o1777)
     _make_devices(devices)
-    shown = [path for path in visible if any(_is_below(path, other) for other in emptied)]
+    shown = [path for path in visible if any(_is_below(path, other) for other in (*emptied, _SHARED_MEMORY))]
     _show({path: opened.pop(path) for path in shown})
     for path in filter(_is_socket, hidden):
         kernel.mount("/dev/null", path, flags=kernel.MS_BIND)
@@ -133,7 +133,7 @@ def enter_own(name: str, visible: Sequence[str], shown: Mapping[str, str]) -> No
         os.mkdir(INSIDE, 0o700)  # noqa: PTH102 - pathlib costs more than the call
     _bind(descriptor, INSIDE)
     os.close(descriptor)
-    _show(opened, kernel.MS_BIND | kernel.MS_REC)  # with what hides sockets in them
+    _show(opened)
     for path in sorted(ours):  # a folder comes before its content
         _show_writable(path, ours[path])
 
@@ -155,15 +155,19 @@ def _show_writable(path: str, descriptor: int) -> None:
     os.close(descriptor)
 
 
-def _show(opened: Mapping[str, int], flags: int = kernel.MS_BIND) -> None:
-    """Mount folders and files at their old paths in emptied folders, and close the descriptors."""
+def _show(opened: Mapping[str, int]) -> None:
+    """Mount folders and files at their old paths in emptied folders, and close the descriptors.
+
+    With everything mounted in them: the kernel refuses to uncover what is below another user namespace's mounts, such
+    as a volume in a container's project folder (mount_namespaces(7)), and some mounts hide sockets.
+    """
     for path, descriptor in opened.items():
         folder = Path(path) if stat.S_ISDIR(os.fstat(descriptor).st_mode) else Path(path).parent
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         if not Path(path).exists():
             Path(path).touch()
-        _bind(descriptor, path, flags)
-        kernel.set_read_only(path, read_only=True)
+        _bind(descriptor, path, kernel.MS_BIND | kernel.MS_REC)
+        kernel.set_read_only(path, read_only=True, recursive=True)
         os.close(descriptor)
 
 

@@ -46,7 +46,7 @@ class ToolUnderTest:
         from ftps_harness.pinning.check import Checker
         from ftps_harness.pinning.command import load
         from ftps_harness.play.places.sealed import SealedPlaces
-        from ftps_harness.sandbox.signals import undisturbed
+        from ftps_harness.sandbox.signals import deferring
 
         path = config.find(folder)
         said = config.load(path) if path is not None else config.Config()
@@ -60,11 +60,11 @@ class ToolUnderTest:
         with contextlib.ExitStack() as stack:
             tools = stack.enter_context(planted.Planted())
             enter, programs = stack.enter_context, [client.path, *tool.programs, tools.program]
-            places = undisturbed(lambda: enter(SealedPlaces(programs)))
-            if problem := undisturbed(lambda: planted.self_check(tools, client, places, 2)):
+            places = deferring(lambda: enter(SealedPlaces(programs)), _nothing)  # the stack ends it
+            if problem := deferring(lambda: planted.self_check(tools, client, places, 2), _nothing):
                 raise HarnessError(problem)
             self._checker = Checker(tool, client, places, _SECONDS, said.not_claimed)
-            self._unable: tuple[Failure, ...] = undisturbed(self._checker.begin)
+            self._unable: tuple[Failure, ...] = deferring(self._checker.begin, _nothing)
             self._stack = stack.pop_all()
 
     def try_(self, requirement: Requirement) -> Result:
@@ -113,3 +113,7 @@ class PinToolRequirement:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.id}>"
+
+
+def _nothing(_: object) -> None:
+    """Nothing is to be undone."""

@@ -7,6 +7,7 @@ import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from ftps_harness.client.lftp.binary import environment
@@ -17,7 +18,6 @@ from ftps_harness.verdict.traffic import attempts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from ftps_harness.play.places.loopback import Place
     from ftps_harness.sandbox.home import Home
@@ -101,27 +101,27 @@ def run(  # all but two are keyword-only
     env: Mapping[str, str] | None,
     timeout: float,
     place: Place,
-    host: str,
+    server: str,
 ) -> ProgramResult:
     """Run a program as lftp is run: HOME and little else in its environment, in its own session; no process survives.
 
     Args:
         home: The sealed HOME.
         argv: The command, without a shell; a program name without a folder is looked up on the test's PATH.
-        values: The values of placeholders in its arguments.
+        values: The values of placeholders in its arguments; ``host`` is the host that it is to connect to.
         cwd: Its working folder.
         env: Additional environment variables.
         timeout: Seconds until all remaining processes are killed.
         place: Where it runs.
-        host: The host that it is to connect to; other programs of a sealed place look the name up too.
+        server: The server's address; empty if there is none.
 
     Raises:
         HarnessError: It cannot be started.
         ArgumentError: An argument is invalid.
     """
-    words = _words(argv, values)
+    words = _words([_inside(home, word) for word in argv] if isinstance(argv, list | tuple) else argv, values)
     variables = environment(home) | _variables(env)
-    place.address_of(host)
+    place.address_of(values["host"])
     place.watch()
     finished = place.starter(home)(words, env=variables, cwd=home.folder(cwd), timeout=timeout)
     home.reopen()  # the program may have closed it
@@ -134,14 +134,19 @@ def run(  # all but two are keyword-only
         stdout=finished.stdout,
         stderr=finished.stderr,
         truncated=finished.truncated,
-        refused=_refused(place, host),
+        refused=_refused(place, server, values["host"]),
     )
 
 
-def _refused(place: Place, host: str) -> tuple[str, ...]:
+def _inside(home: Home, word: object) -> object:
+    """A path in HOME as programs see it; anything else unchanged."""
+    return home.seen(word) if isinstance(word, Path) and word.is_relative_to(home.root) else word
+
+
+def _refused(place: Place, server: str, host: str) -> tuple[str, ...]:
     """What the program tried to reach outside the lab."""
     traffic = place.traffic()
-    return tuple(place.refused() if traffic is None else attempts(traffic, names=[host]))
+    return tuple(place.refused() if traffic is None else attempts(traffic, server=server, names=[host]))
 
 
 def _words(argv: object, values: Mapping[str, str]) -> list[str]:

@@ -93,20 +93,21 @@ class LftpRunner:
         """
         self._check_server(server)
         arguments.check_lftp(run=run, host=host, user=user, password=password, cwd=cwd, files=files, timeout=timeout)
-        values = self._values(server, host, user, password)
-        self._put_files(files or {}, cwd, values)
-        request = Request(
-            rc=self._rc_for(rc, values),
-            host=host,
-            run=tuple(arguments.substituted(f"lftp(run=…): {item}", item, values) for item in run),
-            user=user,
-            password=password,
-            cwd=cwd,
-            timeout=self._timeout if timeout is None else timeout,
-        )
         with self._turn():
             server.move_to(host)
-            return TestOutcome.of(self._with_rc(server.session.attempt(request, home=self.home, client=self.client)))
+            values = self._values(server, host, user, password)
+            self._put_files(files or {}, cwd, values)
+            request = Request(
+                rc=self._rc_for(rc, values),
+                host=host,
+                run=tuple(arguments.substituted(f"lftp(run=…): {item}", item, values) for item in run),
+                user=user,
+                password=password,
+                cwd=cwd,
+                timeout=self._timeout if timeout is None else timeout,
+            )
+            done = server.session.attempt(request, home=self.home, client=self.client)
+        return TestOutcome.of(self._with_rc(done))
 
     @at_the_tests_line("lftp.program")
     def program(
@@ -146,7 +147,7 @@ class LftpRunner:
         with self._turn():
             if server is not None:
                 server.move_to(host)
-            return program.run(
+            done = program.run(
                 self.home,
                 argv,
                 values=self._values(server, host),
@@ -154,8 +155,11 @@ class LftpRunner:
                 env=env,
                 timeout=limit,
                 place=self._sealed.place if self._sealed else Loopback(),
-                host=host,
+                server=server.server.host if server else "",
             )
+            if server is not None:
+                server.server.settle()  # nothing of this run is left for the next
+            return done
 
     def _put_files(self, files: Mapping[str, Content], cwd: Folder, values: Mapping[str, str]) -> None:
         """Write all files, or none if one of them is invalid."""

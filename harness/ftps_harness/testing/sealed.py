@@ -6,15 +6,18 @@ import contextlib
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ftps_harness.play.places.programs import SHARED
 from ftps_harness.play.places.sealed import Sealed
 from ftps_harness.testing.arguments import ArgumentError
 from ftps_lab.temporary import Folder
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+
+class Occupant(Protocol):
+    """A server in the place."""
+
+    stopped: bool
 
 
 class SealedFixtures:
@@ -28,6 +31,7 @@ class SealedFixtures:
         place: The place.
         files: A folder that programs in it can read, for the files of servers.
         turn: Held during each run: what the place captures belongs to one run.
+        server: The server that was started last.
 
     Raises:
         Unavailable: The kernel does not permit it.
@@ -36,11 +40,11 @@ class SealedFixtures:
 
     def __init__(self, lftp: Path, project: Path) -> None:
         self.turn = threading.RLock()
-        self._free = threading.Lock()
+        self.server: Occupant | None = None
         with contextlib.ExitStack() as stack:
             self.files = stack.enter_context(Folder("files")).path
-            hidden = {Path("/"), *SHARED}
-            folders = [folder for folder in (project, self.files) if folder not in hidden]
+            hidden = {Path("/"), *SHARED}  # a sandbox has its own
+            folders = [each for each in (project, project.resolve(), self.files) if each not in hidden]
             self.place = stack.enter_context(Sealed([lftp, Path(sys.executable)], folders=folders))
             self._stack = stack.pop_all()
 
@@ -48,19 +52,14 @@ class SealedFixtures:
         """End it; repeatable."""
         self._stack.close()
 
-    @contextlib.contextmanager
-    def only_server(self) -> Iterator[None]:
-        """Reserve the place for one server.
+    def refuse_second(self) -> None:
+        """Check that no server runs in it.
 
         Raises:
-            ArgumentError: Another one is there.
+            ArgumentError: One does.
         """
-        if not self._free.acquire(blocking=False):
+        if self.server is not None and not self.server.stopped:
             raise ArgumentError(
                 "ftps_server(…): a server runs in the place sealed, which has only one at a time; change it with "
                 "server.rotate(…), or use the place loopback for this test"
             )
-        try:
-            yield
-        finally:
-            self._free.release()

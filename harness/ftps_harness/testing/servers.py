@@ -5,13 +5,14 @@ On loopback they run in threads of the test's own process.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import trustme
 
+from ftps_harness.errors import HarnessError
 from ftps_harness.play.session import Session
 from ftps_harness.scenario import servers
 from ftps_harness.scenario.explain import explain
@@ -171,7 +172,8 @@ class ServerHandle:
     def stop(self) -> None:
         """Stop the server; may be called repeatedly."""
         self.stopped = True
-        self.server.stop()
+        with suppress(HarnessError):  # it could not be moved to another host, and none is left
+            self.server.stop()
 
     def _written_pin(self, name: str) -> Path:
         assert self.spec.certificate is not None
@@ -213,11 +215,13 @@ class ServerFactory:
         spec = self.spec(ServerSpec(protocol="plain"), {"protocol": "explicit", "certificate": {}, **keywords})
         enter, sealed = self._stack.enter_context, self.sealed
         if sealed is not None:
-            enter(sealed.only_server())
+            sealed.refuse_second()
         session = enter(Session(sealed.place if sealed else None))
         folder = enter(Folder("server", sealed.files if sealed else None)).path
         handle = ServerHandle(self, spec, session, folder)
         self._stack.callback(handle.stop)
+        if sealed is not None:
+            sealed.server = handle
         return handle
 
     @at_the_tests_line("ftps_server.certificate")

@@ -14,6 +14,7 @@ from ftps_harness.testing.arguments import ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from contextlib import AbstractContextManager
 
     from ftps_harness.client.lftp import Lftp
     from ftps_harness.play.places.sealed import SealedPlaces
@@ -81,11 +82,12 @@ class Places:
             HarnessError: No place can be made.
         """
         from ftps_harness.play.places.sealed import SealedPlaces
-        from ftps_harness.sandbox.signals import undisturbed
+        from ftps_harness.sandbox.signals import deferring
 
         if programs not in self._sets:
             enter = self._stack.enter_context
-            self._sets[programs] = undisturbed(lambda: enter(SealedPlaces([self._lftp, *programs])))
+            made = deferring(lambda: enter(SealedPlaces([self._lftp, *programs])), lambda _: None)  # `close` ends it
+            self._sets[programs] = made
         return self._sets[programs]
 
     def close(self) -> None:
@@ -171,15 +173,20 @@ class SetupVerifier:
 
     def _verify(self, subject: Subject, options: Options) -> Report:
         from ftps_harness.play.pool import affordable, play_all
-        from ftps_harness.sandbox.signals import undisturbed
+        from ftps_harness.sandbox.signals import deferring
         from ftps_harness.verify.verify import begin
 
         places = self._places.of(*(Path(word) for word in subject.argv[:1]))
-        with undisturbed(lambda: begin(subject, self._client, places, options)) as verification:
+        with deferring(lambda: begin(subject, self._client, places, options), _leave) as verification:
             played = play_all(verification.trials, verification.play, _Unwatched(), jobs=affordable(_JOBS))
             if played.interrupted:
                 raise KeyboardInterrupt
             return verification.report(played.results)
+
+
+def _leave(verification: AbstractContextManager[object]) -> None:
+    with verification:
+        pass
 
 
 class _Unwatched:

@@ -92,22 +92,23 @@ def elsewhere(
     )
 
 
-def attempts(traffic: Traffic, *, names: Iterable[str]) -> tuple[str, ...]:
-    """What a program tried to reach on other machines, a phrase each, whatever servers of the lab it reached.
+def attempts(traffic: Traffic, *, server: str, names: Iterable[str]) -> tuple[str, ...]:
+    """What a program tried to reach on other machines, a phrase each.
 
     Args:
         traffic: Everything on the loopback.
+        server: The address of the lab's server; empty if there is none.
         names: The names that it was given: looking them up is normal.
     """
     expected = _expected(names)
-    found = []
+    found = [f"something unknown: the capture lost {traffic.lost} packets"] if traffic.lost else []
     for flow in traffic.flows:
-        phrase = _attempt(flow, expected)
-        if phrase is None and flow.protocol != "tcp":
-            phrase = _phrase(flow)
-        if phrase and (flow.server == _RESOLVER or not ipaddress.ip_address(flow.server[0]).is_loopback):
-            found.append(phrase)
-    return tuple(dict.fromkeys(found))
+        active = flow.client[0] == server and flow.state == "open"  # the server opened it (RFC 959 section 3.2)
+        here = active or flow.server[0] == server or ipaddress.ip_address(flow.server[0]).is_loopback
+        if flow.server == _RESOLVER or not here:
+            phrase = _attempt(flow, expected)
+            found.append(_phrase(flow) if phrase is None else phrase)
+    return tuple(dict.fromkeys(filter(None, found)))
 
 
 def _expected(names: Iterable[str]) -> frozenset[str]:

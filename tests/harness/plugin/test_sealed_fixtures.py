@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 from tests.harness.verdict.outcomes import EVERYTHING, NO_VERIFICATION, leaked, pinned
 
 from ftps_harness.sandbox.home import Home
-from ftps_harness.testing import ArgumentError, LftpRunner, ServerFactory
+from ftps_harness.testing import ArgumentError, LabError, LftpRunner, ServerFactory
 from ftps_harness.testing.sealed import SealedFixtures
 
 if TYPE_CHECKING:
@@ -90,6 +92,7 @@ def test_one_server_at_a_time(sealed: SealedFixtures) -> None:
             with pytest.raises(ArgumentError, match=r"only one at a time; change it with server\.rotate"):
                 servers()
     with ServerFactory(sealed) as servers:
+        servers().stop()
         assert servers(protocol="implicit").port == 990
 
 
@@ -132,6 +135,19 @@ def test_daemon_does_not_survive(lab: Lab) -> None:
         with suppress(OSError):  # it has ended meanwhile
             running.append(path.read_bytes())
     assert not [words for words in running if words.startswith(b"sleep\x004711")]
+
+
+def test_server_that_cannot_move_is_an_error_and_nothing_more(sealed: SealedFixtures, lab: Lab) -> None:
+    with ServerFactory(sealed) as servers:
+        server = servers()
+        with pytest.raises(LabError):
+            lab.lftp(server, host="fe80::1")
+    assert lab.servers().port == 21
+
+
+def test_paths_in_home_are_translated(lab: Lab) -> None:
+    (lab.lftp.home.home / "x").write_text("content")
+    assert lab.lftp.program(["cat", lab.lftp.home.home / "x"]).check().stdout == b"content"
 
 
 def test_fixtures_in_different_places_are_refused(lab: Lab) -> None:
@@ -179,9 +195,86 @@ def test_marker_and_ini_option_choose_the_place(pytester: pytest.Pytester) -> No
     result = pytester.runpytest_subprocess(*words)
     result.assert_outcomes(passed=3, errors=1)
     result.stdout.fnmatch_lines(["*marker ftps_place: 'moon' is no place; use loopback or sealed*"])
-    result = pytester.runpytest_subprocess(*words, "-o", "ftps_place=sealed", "--deselect", "*::test_no_place")
+    result = pytester.runpytest_subprocess(*words, "-o", "ftps_place=sealed", "-k", "not no_place")
     result.stdout.fnmatch_lines(["*ConnectionRefusedError*"])
-    result.assert_outcomes(passed=2, failed=1, errors=1)
+    result.assert_outcomes(passed=2, failed=1)
+
+
+WIDER = """
+import pytest
+
+@pytest.mark.ftps_place(place="sealed")
+def test_of_module(ftps_server_module):
+    pass
+
+@pytest.mark.ftps_place("sealed")
+def test_of_session(lftp_session):
+    pass
+"""
+
+
+@pytest.mark.usefixtures("sealed_here")
+def test_marker_that_does_not_reach_a_shared_fixture_is_an_error(pytester: pytest.Pytester) -> None:
+    """Otherwise the test would pass on loopback."""
+    pytester.makepyfile(WIDER)
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(
+        ["*ftps_server_module is shared, so it lives in loopback*", "*lftp_session is shared, so it lives in loopback*"]
+    )
+    module = WIDER.replace("import pytest", "import pytest\npytestmark = pytest.mark.ftps_place('sealed')")
+    pytester.makepyfile(module.replace("lftp_session", "ftps_server, lftp_module"))
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=2)
+    pytester.makepyfile(WIDER)
+    pytester.runpytest_subprocess("-p", "no:cacheprovider", "-o", "ftps_place=sealed").assert_outcomes(passed=2)
+
+
+BROKEN = """
+import pytest
+from ftps_harness.testing import LabError
+pytestmark = pytest.mark.ftps_place("sealed")
+
+def test_breaks(ftps_server, lftp):
+    server = ftps_server()
+    ftps_server.sealed.place._sandbox.host._give_up("broken")
+    with pytest.raises(LabError, match="broken"):
+        lftp(server)
+
+def test_works_again(ftps_server, lftp):
+    server = ftps_server()
+    assert lftp(server, rc=f'set ssl:ca-file "{server.pin}"').verdict == "accepted"
+"""
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("sealed_here")
+def test_broken_place_is_replaced(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(BROKEN)
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-k", "works")
+    result.assert_outcomes(passed=1)
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    assert result.parseoutcomes()["passed"] == 2, result.outlines
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("sealed_here")
+@pytest.mark.parametrize("where", ["memory", "a link", "a mount below"])
+def test_unusual_folders(pytester: pytest.Pytester, tmp_path: Path, where: str) -> None:
+    """Files for tests in memory; a project behind a link, or with a volume in it, as containers have."""
+    pytester.makepyfile(BROKEN.replace("    server", "    lftp.program(['ls', __file__]).check()\n    server"))
+    words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", "works"]
+    if where == "memory":
+        in_memory = {**os.environ, "TMPDIR": "/dev/shm"}  # noqa: S108
+        done = subprocess.run(words, cwd=pytester.path, env=in_memory, check=False, stdout=-1)
+    elif where == "a link":
+        (link := tmp_path / "link").symlink_to(pytester.path)
+        done = subprocess.run([*words, "--rootdir", link, link], cwd=link, check=False, stdout=-1)
+    else:
+        (pytester.path / "volume").mkdir()
+        mounted = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec"]
+        mounted += ['mount -t tmpfs none volume; touch volume/x; exec "$@"', "sh"]
+        done = subprocess.run([*mounted, *words], cwd=pytester.path, check=False, stdout=-1)
+    assert b"1 passed" in done.stdout, done.stdout.decode()
 
 
 def test_without_sandbox_it_is_skipped_with_the_reason(pytester: pytest.Pytester) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ftps_harness.sandbox.signals import AskedToEnd, interrupting, on_shutdown_signal, undisturbed
+from ftps_harness.sandbox.signals import AskedToEnd, deferring, interrupting, on_shutdown_signal, undisturbed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,3 +91,29 @@ def test_undisturbed_works_in_another_thread() -> None:
     thread.start()
     thread.join()
     assert made == [7]
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_deferred_signal_undoes_and_restores_the_handlers(number: signal.Signals) -> None:
+    """In pytest's process: the next Ctrl-C must end pytest."""
+    before = current_handlers()
+    undone: list[object] = []
+
+    def made() -> str:
+        signal.raise_signal(number)
+        return "made"
+
+    with pytest.raises(KeyboardInterrupt):
+        deferring(made, undone.append)
+    assert undone == ["made"]
+    assert current_handlers() == before
+
+    def failed() -> str:
+        signal.raise_signal(number)
+        raise ZeroDivisionError
+
+    with pytest.raises(KeyboardInterrupt):
+        deferring(failed, undone.append)
+    assert current_handlers() == before
+    assert deferring(lambda: 3, undone.append) == 3
+    assert undone == ["made"]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ftps_harness.verdict.traffic import Elsewhere, elsewhere
+from ftps_harness.verdict.traffic import Elsewhere, attempts, elsewhere
 from ftps_lab.testimony import Connection, Testimony, Wire, WireRecord
 from ftps_lab.wire import Flow, Traffic
 
@@ -164,3 +164,29 @@ def test_capture_and_tap_may_differ_in_unread_bytes() -> None:
 
 def test_tap_with_more_client_bytes_than_the_capture_is_reported() -> None:
     assert compare_capture(replace(CONTROL, to_server=b"USER"), records=(TAPPED,)).missing
+
+
+@pytest.mark.parametrize(
+    ("flow", "phrase"),
+    [
+        (CONTROL, ""),
+        (Flow("tcp", CLIENT, (HOST, 4444), "refused"), ""),  # a closed port of this machine
+        (Flow("tcp", CLIENT, ("::1", 4444), "refused"), ""),
+        (Flow("tcp", CLIENT, ("198.51.100.7", 21), "open", b"USER a"), ""),  # the server
+        (Flow("tcp", ("198.51.100.7", 20), ("2001:db8::1", 4444), "open", b"listing"), ""),  # active mode
+        (Flow("tcp", ("198.51.100.7", 20), ("2001:db8::1", 4444), "refused"), "2001:db8::1 port 4444 by tcp: refused"),
+        (Flow("udp", CLIENT, (HOST, 53), "asked", dns_query("ftp.example")), ""),
+        (Flow("udp", CLIENT, (HOST, 53), "asked", dns_query("other.example")), "the address of 'other.example'"),
+        (Flow("udp", CLIENT, (HOST, 53), "asked", b"x"), "127.0.0.1 port 53 by udp, 1 bytes sent"),
+        (Flow("tcp", CLIENT, ("192.0.2.1", 21), "refused"), "192.0.2.1 port 21 by tcp: refused"),
+        (Flow("tcp", CLIENT, ("192.0.2.1", 21), "open"), "192.0.2.1 port 21 by tcp"),  # the program listens there
+        (Flow("udp", CLIENT, ("192.0.2.1", 9), "asked", b"x"), "192.0.2.1 port 9 by udp, 1 bytes sent"),
+    ],
+)
+def test_attempts_of_a_program_are_those_beyond_this_machine(flow: Flow, phrase: str) -> None:
+    found = attempts(Traffic((flow, flow), 0), server="198.51.100.7", names=["ftp.example"])
+    assert found == ((phrase,) if phrase else ())
+
+
+def test_attempts_in_a_capture_with_losses_are_unknown() -> None:
+    assert attempts(Traffic((), 3), server="", names=[]) == ("something unknown: the capture lost 3 packets",)
