@@ -23,7 +23,10 @@ _ENDED = b'{"ended": true}\n'
 
 
 class Running:
-    """A program started inside; leaving the context ends it and closes everything."""
+    """A program that is about to start inside, and then runs; leaving the context ends it and closes everything.
+
+    It waits for `begin` with everything ready: while another program runs, the kernel makes its namespaces and mounts.
+    """
 
     def __init__(self, send: Callable[[bytes, Sequence[int]], None], order: Mapping[str, object]) -> None:
         with contextlib.ExitStack() as stack, contextlib.ExitStack() as theirs:
@@ -43,9 +46,11 @@ class Running:
             leash, self._leash = os.pipe()
             theirs.callback(os.close, leash)
             stack.callback(self._let_go)
+            waiting, self._start = os.pipe()
+            theirs.callback(os.close, waiting)
+            stack.callback(os.close, self._start)
             self._kept = [process.Kept(), process.Kept(), process.Kept()]
-            self._began = time.monotonic()
-            send(b"R", [file.fileno(), *ends, leash])
+            send(b"R", [file.fileno(), *ends, leash, waiting])
             self._stack = stack.pop_all()
         self._argv = order["argv"]
         self._counts = order["interrupt"] is not None
@@ -58,8 +63,14 @@ class Running:
         self._wait(time.monotonic() + END_SECONDS, interruptible=False)
         self._stack.close()
 
+    def begin(self) -> None:
+        """Start the program."""
+        self._began = time.monotonic()
+        with contextlib.suppress(BrokenPipeError):  # it could not be made ready: `finish` says why
+            os.write(self._start, b"\0")
+
     def finish(self, timeout: float) -> process.Finished:
-        """Wait until it and everything that it started have ended; kill them at the time limit."""
+        """After `begin`: wait until it and everything that it started have ended; kill them at the time limit."""
         timed_out = not self._wait(self._began + timeout, interruptible=True)
         if timed_out:
             self._let_go()

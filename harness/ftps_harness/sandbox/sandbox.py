@@ -224,7 +224,8 @@ class Sandbox:
             "shown": dict(shown or {}),
             "interrupt": interrupt and {**dataclasses.asdict(interrupt), "kept": CALLS_KEPT},
         }
-        with process.turn(), Running(self._send, order) as running:
+        with Running(self._send, order) as running, process.turn():
+            running.begin()
             return running.finish(timeout)
 
     def _send(self, word: bytes, descriptors: Sequence[int] = ()) -> None:

@@ -6,8 +6,8 @@ its owner closes the connection or dies.
 
 Each message from the owner is a command byte with descriptors:
 
-* ``R``: run a program. Descriptors: the order (a file with JSON), stdout, stderr, a pipe to report its end, and a pipe
-  whose end of file requests its end.
+* ``R``: run a program. Descriptors: the order (a file with JSON), stdout, stderr, a pipe to report its end, a pipe
+  whose end of file requests its end, and a pipe that brings a byte when the program is to start: it is ready by then.
 * ``M``: send marks through loopback.
 """
 
@@ -42,7 +42,7 @@ TOKEN_SIZE = 16
 
 NAMES_PORT = 53
 
-_DESCRIPTORS = 5
+_DESCRIPTORS = 6
 
 _DEFAULT_SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ)
 """Python or this module ignores them; programs get their default action."""
@@ -214,17 +214,17 @@ class _Supervisor:
         else:
             os._exit(0)  # everything inside ends with this process
 
-    def _run(self, order: int, out: int, err: int, reports: int, leash: int) -> None:
+    def _run(self, order: int, out: int, err: int, reports: int, leash: int, start: int) -> None:
         try:
             process, watched = kernel.fork_into(kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC)
         except OSError as error:
             os.write(reports, json.dumps({"error": error.strerror, "where": ""}).encode() + b"\n")
-            for descriptor in (order, out, err, reports, leash):
+            for descriptor in (order, out, err, reports, leash, start):
                 os.close(descriptor)
             return
         if process == 0:
-            _run_and_report(reports, lambda: _first_of_program(order, out, err, reports, self._visible))
-        for descriptor in (order, out, err):
+            _run_and_report(reports, lambda: _first_of_program(order, out, err, reports, start, self._visible))
+        for descriptor in (order, out, err, start):
             os.close(descriptor)
         program = _Program(process, watched, reports, leash)
         for descriptor in (watched, leash):
@@ -262,7 +262,7 @@ def _run_and_report(descriptor: int, work: Callable[[], None]) -> NoReturn:
     os._exit(code)
 
 
-def _first_of_program(order_file: int, out: int, err: int, reports: int, visible: list[str]) -> None:
+def _first_of_program(order_file: int, out: int, err: int, reports: int, start: int, visible: list[str]) -> None:
     """Run as the first process of the program's PID namespace: wait for the program and all that it leaves running."""
     with os.fdopen(order_file, "rb") as file:
         order = json.load(file)
@@ -272,6 +272,9 @@ def _first_of_program(order_file: int, out: int, err: int, reports: int, visible
     os.chdir(order["cwd"])
     streams = [os.open(os.devnull, os.O_RDONLY), out, err]
     trap = _trap(order, reports) if order["interrupt"] else None
+    if not os.read(start, 1):
+        return  # the owner has gone
+    os.close(start)
     program = _spawn(order, streams) if trap is None else _fork(order, streams, trap, reports)
     for descriptor in streams:
         os.close(descriptor)
