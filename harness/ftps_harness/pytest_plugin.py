@@ -5,6 +5,7 @@ Idle unless used: nothing but pytest is imported until a test asks for lftp or a
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -158,30 +159,21 @@ def _runner(request: pytest.FixtureRequest) -> Iterator[LftpRunner]:
 @pytest.fixture
 def verify(request: pytest.FixtureRequest) -> SetupVerifier:
     """Attack an lftp setup as `ftps-lab verify` does; a failed assertion that it is safe shows the report."""
-    from ftps_harness.errors import HarnessError  # idle unless used
-    from ftps_harness.sandbox.sandbox import Unavailable
-    from ftps_harness.testing.verification import SetupVerifier
+    from ftps_harness.testing.verification import SetupVerifier  # idle unless used
 
     client, config = _client(request.config), request.config
     request.node.user_properties.append((_PROPERTY, _versions(client)))
     places = _places(config, client)
-    try:
+    with _explained():
         places.of()
-    except Unavailable as why:
-        pytest.skip(str(why))
-    except HarnessError as error:
-        pytest.fail(str(error), pytrace=False)
     return SetupVerifier(client, places)
 
 
 @pytest.fixture
 def pin_tool(request: pytest.FixtureRequest) -> PinToolRequirement:
     """Check the tool of ``--pin-tool`` against one requirement of the pinning contract: `pin_tool.check()`."""
-    from ftps_harness.errors import HarnessError, UsageError  # idle unless used
-    from ftps_harness.pinning.contract import by_id
-    from ftps_harness.sandbox.sandbox import Unavailable
+    from ftps_harness.pinning.contract import by_id  # idle unless used
     from ftps_harness.testing.pinning import PinToolRequirement, ToolUnderTest
-    from ftps_lab.errors import LabError
 
     config, command = request.config, request.config.getoption("--pin-tool")
     if command is None:
@@ -189,14 +181,10 @@ def pin_tool(request: pytest.FixtureRequest) -> PinToolRequirement:
     client, requirement = _client(config), by_id(request.param)
     assert requirement is not None  # `pytest_generate_tests` took it from there
     request.node.user_properties.append((_PROPERTY, _versions(client)))
-    try:
-        if _TOOL not in config.stash:
+    if _TOOL not in config.stash:
+        with _explained():
             config.stash[_TOOL] = ToolUnderTest(command, client, config.invocation_params.dir)
-            config.add_cleanup(config.stash[_TOOL].close)
-    except Unavailable as why:
-        pytest.skip(str(why))
-    except (UsageError, HarnessError, LabError) as error:
-        pytest.fail(str(error), pytrace=False)
+        config.add_cleanup(config.stash[_TOOL].close)
     return PinToolRequirement(requirement.id, requirement.level, requirement, config.stash[_TOOL])
 
 
@@ -243,17 +231,28 @@ class _TestedWith:
             terminalreporter.write_line(line)
 
 
-def _client(config: pytest.Config) -> Lftp:
-    """The lftp to test with, identified once per process."""
-    from ftps_harness.client.lftp import find, identify
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Skip a test where the kernel permits no sandbox, and fail it at our other errors: with their message alone."""
     from ftps_harness.errors import HarnessError, UsageError  # idle unless used
+    from ftps_harness.sandbox.sandbox import Unavailable
     from ftps_lab.errors import LabError
 
+    try:
+        yield
+    except Unavailable as why:
+        pytest.skip(str(why))  # the reason that doctor gives
+    except (UsageError, HarnessError, LabError) as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+def _client(config: pytest.Config) -> Lftp:
+    """The lftp to test with, identified once per process."""
+    from ftps_harness.client.lftp import find, identify  # idle unless used
+
     if _CLIENT not in config.stash:
-        try:
+        with _explained():
             config.stash[_CLIENT] = identify(find(config.getoption("--lftp")))
-        except (UsageError, HarnessError, LabError) as error:
-            pytest.fail(str(error), pytrace=False)
     return config.stash[_CLIENT]
 
 
@@ -269,10 +268,6 @@ def _places(config: pytest.Config, client: Lftp) -> Places:
 
 def _sealed(request: pytest.FixtureRequest) -> SealedFixtures | None:
     """The sealed place of the whole session if a fixture is to be there, else None."""
-    from ftps_harness.errors import HarnessError  # idle unless used
-    from ftps_harness.sandbox.sandbox import Unavailable
-    from ftps_lab.errors import LabError
-
     config, place = request.config, _place_of(request.node)
     if place == "loopback":
         return None
@@ -280,18 +275,13 @@ def _sealed(request: pytest.FixtureRequest) -> SealedFixtures | None:
         config.stash[_SEALED].close()
         del config.stash[_SEALED]
     if _SEALED not in config.stash:
-        from ftps_harness.sandbox.signals import deferring
+        from ftps_harness.sandbox.signals import deferring  # idle unless used
         from ftps_harness.testing.sealed import SealedFixtures
 
         lftp = _client(config).path
-        try:
-            made = deferring(lambda: SealedFixtures(lftp, config.rootpath), SealedFixtures.close)
-        except Unavailable as why:
-            pytest.skip(str(why))
-        except (HarnessError, LabError) as error:
-            pytest.fail(str(error), pytrace=False)
-        config.stash[_SEALED] = made
-        config.add_cleanup(made.close)
+        with _explained():
+            config.stash[_SEALED] = deferring(lambda: SealedFixtures(lftp, config.rootpath), SealedFixtures.close)
+        config.add_cleanup(config.stash[_SEALED].close)
     return config.stash[_SEALED]
 
 

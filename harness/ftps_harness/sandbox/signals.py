@@ -86,7 +86,7 @@ def undisturbed(work: Callable[[], Made]) -> Made:
     return made
 
 
-def deferring(work: Callable[[], Made], undo: Callable[[Made], object]) -> Made:
+def deferring(work: Callable[[], Made], undo: Callable[[Made], object] = lambda _: None) -> Made:
     """Do something short as `undisturbed` does, in a process that does not end with us: undo it and tell its owner.
 
     Raises:
@@ -98,7 +98,7 @@ def deferring(work: Callable[[], Made], undo: Callable[[Made], object]) -> Made:
         with on_shutdown_signal(lambda: heard.append(True)):
             made = work()
     except Exception:
-        if heard:
+        if heard:  # the signal, or what it broke: the owner wants to end in both cases
             raise KeyboardInterrupt from None
         raise
     finally:

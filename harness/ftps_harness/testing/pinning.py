@@ -60,11 +60,11 @@ class ToolUnderTest:
         with contextlib.ExitStack() as stack:
             tools = stack.enter_context(planted.Planted())
             enter, programs = stack.enter_context, [client.path, *tool.programs, tools.program]
-            places = deferring(lambda: enter(SealedPlaces(programs)), _nothing)  # the stack ends it
-            if problem := deferring(lambda: planted.self_check(tools, client, places, 2), _nothing):
+            places = deferring(lambda: enter(SealedPlaces(programs)))  # the stack ends it
+            if problem := deferring(lambda: planted.self_check(tools, client, places, 2)):
                 raise HarnessError(problem)
             self._checker = Checker(tool, client, places, _SECONDS, said.not_claimed)
-            self._unable: tuple[Failure, ...] = deferring(self._checker.begin, _nothing)
+            self._unable: tuple[Failure, ...] = deferring(self._checker.begin)
             self._stack = stack.pop_all()
 
     def try_(self, requirement: Requirement) -> Result:
@@ -113,7 +113,3 @@ class PinToolRequirement:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.id}>"
-
-
-def _nothing(_: object) -> None:
-    """Nothing is to be undone."""

@@ -86,8 +86,7 @@ class Places:
 
         if programs not in self._sets:
             enter = self._stack.enter_context
-            made = deferring(lambda: enter(SealedPlaces([self._lftp, *programs])), lambda _: None)  # `close` ends it
-            self._sets[programs] = made
+            self._sets[programs] = deferring(lambda: enter(SealedPlaces([self._lftp, *programs])))  # `close` ends it
         return self._sets[programs]
 
     def close(self) -> None:

@@ -264,7 +264,7 @@ def test_unusual_folders(pytester: pytest.Pytester, tmp_path: Path, where: str) 
     pytester.makepyfile(BROKEN.replace("    server", "    lftp.program(['ls', __file__]).check()\n    server"))
     words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", "works"]
     if where == "memory":
-        in_memory = {**os.environ, "TMPDIR": "/dev/shm"}  # noqa: S108
+        in_memory = {**os.environ, "TMPDIR": "/dev/shm"}  # noqa: S108 - what is tested
         done = subprocess.run(words, cwd=pytester.path, env=in_memory, check=False, stdout=-1)
     elif where == "a link":
         (link := tmp_path / "link").symlink_to(pytester.path)
@@ -279,7 +279,6 @@ def test_unusual_folders(pytester: pytest.Pytester, tmp_path: Path, where: str) 
 
 def test_without_sandbox_it_is_skipped_with_the_reason(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(
-        "import ftps_harness.play.places.sealed as sealed\n"
         "from ftps_harness.sandbox.sandbox import Unavailable\n"
         "def none(*_, **__):\n    raise Unavailable('no user namespaces here')\n"
         "import ftps_harness.testing.sealed as fixtures\n"
